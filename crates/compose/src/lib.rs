@@ -1,0 +1,1 @@
+//! Presets, baseRefs and service become one merged spec.

@@ -1,0 +1,1 @@
+//! Objects as sets of JSON documents, and the foreign kinds we touch.

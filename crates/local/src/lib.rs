@@ -1,0 +1,1 @@
+//! up: API server, operator, node agent and gateway on one machine.

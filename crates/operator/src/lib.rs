@@ -1,0 +1,1 @@
+//! Watch, gather, compose, plan, apply, judge, publish.

@@ -1,0 +1,1 @@
+//! Strategic merge, JSON merge, JSON patch, server-side apply.

@@ -1,0 +1,1 @@
+//! Merged spec and facts become objects; objects seen become status.

@@ -1,0 +1,1 @@
+//! A streaming HTTP forwarder and the local gateway.

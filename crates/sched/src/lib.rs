@@ -1,0 +1,1 @@
+//! Request and fleet snapshot become a pick, and why.

@@ -1,0 +1,1 @@
+//! Fixtures, fake clock and golden files for tests.

@@ -1,0 +1,1 @@
+//! What travels: OpenAI bodies, SSE, headers, engine metrics, hashes.
