@@ -128,6 +128,19 @@ impl Objects {
             .take_while(move |(key, _)| key.api_version == first.api_version && key.kind == first.kind)
     }
 
+    /// The objects of a kind in one namespace, ordered by name.
+    pub fn of_kind_in(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&ObjectKey, &Arc<Value>)> {
+        let first = ObjectKey::new(api_version, kind, Some(namespace), "");
+        self.by_key.range(first.clone()..).take_while(move |(key, _)| {
+            key.api_version == first.api_version && key.kind == first.kind && key.namespace == first.namespace
+        })
+    }
+
     /// All objects in order.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<Value>)> {
         self.by_key.iter()
