@@ -1,1 +1,14 @@
 //! What users write: LLMInferenceService and LLMInferenceServiceConfig.
+//!
+//! Goes in: YAML or JSON documents of either kind in either version. Comes out: typed objects, checked and with the
+//! defaults that an API server with KServe's webhooks would write, and the CRDs for such an API server. Nothing here
+//! looks at a cluster; what a rule needs beyond the object is an argument.
+
+pub mod conditions;
+pub mod keys;
+pub mod names;
+pub mod uri;
+pub mod v1alpha2;
+
+/// The API group of both kinds.
+pub const GROUP: &str = "serving.kserve.io";

@@ -323,7 +323,9 @@ where
     let mut conditions = Option::<Vec<Value>>::deserialize(deserializer)?.unwrap_or_default();
     for condition in &mut conditions {
         if let Some(fields) = condition.as_object_mut() {
-            for (name, value) in [("lastTransitionTime", "1970-01-01T00:00:00Z"), ("message", ""), ("reason", "")] {
+            for (name, value) in
+                [("lastTransitionTime", "1970-01-01T00:00:00Z"), ("message", ""), ("reason", "")]
+            {
                 let present = fields.entry(name).or_insert(Value::Null);
                 if present.is_null() {
                     *present = value.into();

@@ -101,7 +101,13 @@ impl Objects {
     }
 
     /// The object of that identity. `namespace` is `None` for cluster-scoped kinds.
-    pub fn get(&self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Option<&Arc<Value>> {
+    pub fn get(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Option<&Arc<Value>> {
         self.by_key.get(&ObjectKey::new(api_version, kind, namespace, name))
     }
 
@@ -225,7 +231,9 @@ impl fmt::Display for ObjectKey {
 fn has_only_status(document: &Value) -> bool {
     document.as_object().is_some_and(|fields| {
         fields.contains_key("status")
-            && fields.keys().all(|name| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
+            && fields
+                .keys()
+                .all(|name| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
     })
 }
 
