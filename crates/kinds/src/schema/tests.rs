@@ -1,0 +1,111 @@
+use serde_json::{Value, json};
+
+use super::{Schema, ViolationType, apply_defaults, blocks_rules, drop_nulls, prune, validate};
+
+fn schema() -> Schema {
+    Schema::parse(&json!({
+        "type": "object",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": {"type": "string", "minLength": 1, "maxLength": 5, "pattern": "^[a-z]*$"},
+                    "count": {"type": "integer", "default": 1, "minimum": 1},
+                    "mode": {"type": "string", "enum": ["a", "b"]},
+                    "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                    "port": {"x-kubernetes-int-or-string": true},
+                    "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "ports": {
+                        "type": "array", "maxItems": 3,
+                        "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["number", "protocol"],
+                        "items": {"type": "object", "properties": {
+                            "number": {"type": "integer"}, "protocol": {"type": "string", "default": "TCP"}
+                        }, "x-kubernetes-validations": [{"rule": "self.number > 0", "message": "no"}]}
+                    }
+                }
+            }
+        }
+    }))
+    .unwrap()
+}
+
+fn said(spec: Value) -> Vec<String> {
+    validate(&schema(), &json!({"spec": spec})).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn unknown_fields_go_and_are_named() {
+    let mut document = json!({
+        "apiVersion": "a/v1", "kind": "K", "metadata": {"name": "x"}, "extra": 1,
+        "spec": {"nam": "x", "free": {"any": 1}, "labels": {"k": "v"}, "ports": [{"number": 1, "x": 2}]}
+    });
+    assert_eq!(prune(&schema(), &mut document), ["extra", "spec.nam", "spec.ports[0].x"]);
+    assert_eq!(document["spec"], json!({"free": {"any": 1}, "labels": {"k": "v"}, "ports": [{"number": 1}]}));
+    assert_eq!(document["metadata"]["name"], "x");
+}
+
+#[test]
+fn defaults_fill_what_is_absent_or_null_but_never_make_a_parent() {
+    let mut document = json!({"spec": {"count": null, "ports": [{"number": 1}]}});
+    apply_defaults(&schema(), &mut document);
+    assert_eq!(document, json!({"spec": {"count": 1, "ports": [{"number": 1, "protocol": "TCP"}]}}));
+    let mut empty = json!({});
+    apply_defaults(&schema(), &mut empty);
+    assert_eq!(empty, json!({}));
+}
+
+#[test]
+fn nulls_go_where_null_is_no_value() {
+    let mut document = json!({"spec": {"name": null, "count": null, "free": {"x": null}}});
+    drop_nulls(&schema(), &mut document);
+    assert_eq!(document, json!({"spec": {"count": null, "free": {"x": null}}}));
+}
+
+#[test]
+fn violations_are_said_as_an_api_server_says_them() {
+    assert_eq!(said(json!({})), ["spec.name: Required value"]);
+    assert_eq!(
+        said(json!({"name": "UPPERCASE", "count": 0, "mode": "c"})),
+        [
+            "spec.count: Invalid value: 0: spec.count in body should be greater than or equal to 1",
+            "spec.mode: Unsupported value: \"c\": supported values: \"a\", \"b\"",
+            "spec.name: Too long: may not be more than 5 bytes",
+            "spec.name: Invalid value: \"UPPERCASE\": spec.name in body should match '^[a-z]*$'",
+        ]
+    );
+    assert_eq!(
+        said(json!({"name": 3, "port": 1.5})),
+        [
+            "spec.name: Invalid value: \"integer\": spec.name in body must be of type string: \"integer\"",
+            "spec.port: Invalid value: \"number\": spec.port in body must be of type integer,string: \"number\"",
+        ]
+    );
+}
+
+#[test]
+fn list_maps_refuse_two_items_of_one_key_defaults_included() {
+    let twice =
+        json!({"name": "x", "ports": [{"number": 1}, {"number": 2}, {"number": 1, "protocol": "TCP"}]});
+    assert_eq!(said(twice), ["spec.ports[2]: Duplicate value: {\"number\":1,\"protocol\":\"TCP\"}"]);
+}
+
+#[test]
+fn rules_come_with_their_value_and_the_old_item_of_the_same_key() {
+    let schema = schema();
+    let new = json!({"spec": {"ports": [{"number": 2, "protocol": "TCP", "new": true}]}});
+    let old =
+        json!({"spec": {"ports": [{"number": 1, "protocol": "TCP"}, {"number": 2, "protocol": "TCP"}]}});
+    let applied = schema.rules(&new, Some(&old));
+    assert_eq!(applied.len(), 1);
+    assert_eq!(applied[0].path, "spec.ports[0]");
+    assert_eq!(applied[0].old, Some(&old["spec"]["ports"][1]));
+}
+
+#[test]
+fn a_wrong_type_keeps_rules_from_being_checked_and_a_wrong_number_does_not() {
+    let blocking = |spec: Value| blocks_rules(&validate(&schema(), &json!({"spec": spec})));
+    assert!(blocking(json!({"name": 1})));
+    assert!(!blocking(json!({"name": "x", "count": 0})));
+    assert_eq!(validate(&schema(), &json!({"spec": 1}))[0].type_, ViolationType::TypeInvalid);
+}
