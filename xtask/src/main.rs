@@ -4,6 +4,7 @@
 //! which. None of them changes a file of the tree except `generate`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the terminal")]
 
+mod foreign;
 mod golden;
 mod purity;
 mod workspace;
@@ -25,12 +26,15 @@ enum Task {
     Test,
     /// The shipped code against recorded behaviour of the original programs
     Golden(golden::Args),
+    /// Clients and engines of others against the shipped binary
+    Foreign(foreign::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Test => workspace::test(),
         Task::Golden(args) => golden::run(&args),
+        Task::Foreign(args) => foreign::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
