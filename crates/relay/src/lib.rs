@@ -1,1 +1,30 @@
-//! A streaming HTTP forwarder and the local gateway.
+//! A streaming HTTP forwarder, and on it the gateway: requests go where a table of routes says.
+//!
+//! In: a [`RouteTable`] (pure data; somebody else watches a cluster or reads a file), and connections. Out: requests at
+//! engines, answers to clients, frame by frame. A pool of engines is chosen from by [`sched`], in this process, on a
+//! snapshot of what the engines last said of themselves. This crate knows neither Kubernetes nor any configuration
+//! file.
+
+mod body;
+mod filter;
+mod fleet;
+mod gateway;
+mod headers;
+mod index;
+mod live;
+mod models;
+mod refusal;
+mod scrape;
+mod server;
+mod table;
+mod upstream;
+
+pub use body::ReplyBody;
+pub use gateway::{Gateway, Limits};
+pub use refusal::Refusal;
+pub use server::serve;
+pub use table::{
+    Backend, EndpointSpec, Filter, HeaderEdits, HeaderMatch, Match, PathMatch, PathRewrite, PoolSpec,
+    QueryMatch, Redirect, Rewrite, Route, RouteTable, Rule, Served, ServiceSpec, Target, Tls, ValueMatch,
+};
+pub use upstream::TlsError;

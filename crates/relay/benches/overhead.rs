@@ -1,0 +1,2 @@
+//! Overhead of the gateway.
+fn main() {}
