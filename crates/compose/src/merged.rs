@@ -10,6 +10,8 @@ pub struct Merged {
     /// `{"metadata": …, "spec": …}`: the metadata of the service (templates in it rendered) and the merged spec, spelled
     /// as Kubernetes' Go types print them (canonical quantities, no empty optional fields).
     pub document: Value,
+    /// The spec of `document`, typed.
+    pub spec: api::v1alpha2::LLMInferenceServiceSpec,
     /// The configs that went in, lowest precedence first. The service's own spec, always last, is not listed.
     pub applied_configs: Vec<AppliedConfig>,
     /// Annotations to keep in the service's status, so that it stays with the presets it has: existing entries and new ones.

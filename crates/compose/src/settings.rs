@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Name of the ConfigMap.
-pub const CONFIG_MAP: &str = "inferenceservice-config";
+pub(crate) const CONFIG_MAP: &str = "inferenceservice-config";
 
 /// What the installation says. The default is that of an installation that says nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
