@@ -7,6 +7,7 @@
 pub mod conditions;
 pub mod keys;
 pub mod names;
+pub mod shape;
 pub mod uri;
 pub mod v1alpha2;
 

@@ -11,6 +11,7 @@ pub mod keda;
 pub mod leaderworkerset;
 pub mod monitoring;
 mod objects;
+pub mod quantity;
 pub mod schema;
 
 pub use objects::{Error, ObjectKey, Objects};
