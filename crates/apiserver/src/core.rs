@@ -1,0 +1,154 @@
+//! What all requests share, and which part answers which path.
+
+use std::sync::{Arc, Weak};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::catalog::{self, Catalog, Resource};
+use crate::http::{Answer, Call};
+use crate::options::Options;
+use crate::path::{Place, Target};
+use crate::random::Random;
+use crate::rest::Scope;
+use crate::status::{Failure, Names};
+use crate::store::{Change, Store};
+
+pub(crate) struct Core {
+    pub(crate) store: Store,
+    pub(crate) catalog: catalog::Shared,
+    pub(crate) options: Options,
+    pub(crate) random: Random,
+    me: Weak<Core>,
+    /// Rung when the garbage collector may have work.
+    pub(crate) garbage: tokio::sync::Notify,
+}
+
+/// Namespaces that exist from the start, and cannot be deleted except `kube-node-lease`.
+const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+impl Core {
+    pub(crate) fn start(options: Options) -> Result<Arc<Self>, crate::store::Error> {
+        let store = match &options.data_dir {
+            Some(dir) => Store::open(dir, options.log_events)?,
+            None => Store::in_memory(options.log_events),
+        };
+        let core = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            store,
+            catalog: catalog::Shared::from_pointee(Catalog::build([])),
+            random: Random::new(options.seed),
+            options,
+            garbage: tokio::sync::Notify::new(),
+        });
+        for name in NAMESPACES {
+            let key = format!("/namespaces/{name}");
+            let namespace = json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {
+                    "name": name, "uid": core.random.uid(), "creationTimestamp": core.now(),
+                    "labels": {"kubernetes.io/metadata.name": name},
+                },
+                "spec": {"finalizers": ["kubernetes"]},
+                "status": {"phase": "Active"},
+            });
+            // Refused when it is there already, which is right.
+            let _ = core.store.commit("/namespaces", &key, None, Change::Put(namespace));
+        }
+        core.reload_catalog();
+        Ok(core)
+    }
+
+    /// A handle that outlives the request.
+    pub(crate) fn handle(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
+    /// The time as objects carry it: whole seconds.
+    pub(crate) fn now(&self) -> String {
+        (self.options.now)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// Takes the CRDs as they are now.
+    pub(crate) fn reload_catalog(&self) {
+        let crds = self.store.list("apiextensions.k8s.io/customresourcedefinitions/");
+        let resources = crds.objects.iter().flat_map(|crd| crate::crd::resources(&crd.value));
+        self.catalog.store(Arc::new(Catalog::build(resources)));
+    }
+
+    /// Answers a request. `unacceptable` is the refusal of its `Accept` header, which some paths do not mind.
+    pub(crate) async fn answer(&self, call: Call, unacceptable: Option<Failure>) -> Result<Answer, Failure> {
+        let place = crate::path::read(&call.path);
+        self.authorize(&call, &place)?;
+        match place {
+            Place::Target(target) => {
+                if let Some(refusal) = unacceptable {
+                    return Err(refusal);
+                }
+                self.resource(call, target).await
+            }
+            Place::Other => crate::discovery::other(self, &call),
+            place => crate::discovery::answer(self, &call, &place),
+        }
+    }
+
+    async fn resource(&self, call: Call, target: Target) -> Result<Answer, Failure> {
+        let catalog = self.catalog.load_full();
+        let Some(resource) = catalog.find(&target.group, &target.version, &target.plural).cloned() else {
+            return Ok(match catalog.group_version(&target.group, &target.version) {
+                Some(_) if target.group.is_empty() || crate::kinds::is_built_in_group(&target.group) => {
+                    return Err(Failure::no_such_path());
+                }
+                _ => Answer::text(404, "404 page not found\n"),
+            });
+        };
+        if resource.namespaced != target.namespace.is_some() && !across_namespaces(&call, &target, &resource) {
+            return Ok(Answer::text(404, "404 page not found\n"));
+        }
+        let scope = Scope { resource: resource.clone(), namespace: target.namespace.clone(), subresource: target.subresource.clone() };
+        let deprecation = resource.custom().and_then(|c| c.deprecation.clone());
+        let watching = target.watch || (call.query.flag("watch") && call.method == Method::GET);
+        let answer = match (&call.method, target.name.as_deref(), target.subresource.as_deref()) {
+            (_, Some(name), Some(subresource)) if !matches!(subresource, "status") => {
+                self.subresource(&call, &scope, name, subresource).await
+            }
+            (&Method::GET, name, None) if watching => self.watch(&call, &scope, name),
+            (&Method::GET, Some(name), _) => self.get(&call, &scope, name).await,
+            (&Method::GET, None, _) => self.list(&call, &scope).await,
+            (&Method::POST, None, _) => self.create(&call, &scope).await,
+            (&Method::PUT, Some(name), _) => self.update(&call, &scope, name).await,
+            (&Method::PATCH, Some(name), _) => self.patch(&call, &scope, name).await,
+            (&Method::DELETE, Some(name), None) => self.delete(&call, &scope, name).await,
+            (&Method::DELETE, None, _) => self.delete_collection(&call, &scope).await,
+            _ => Err(Failure::method_not_allowed()),
+        };
+        answer.map(|answer| answer.warned(deprecation.into_iter().collect()))
+    }
+
+    pub(crate) fn namespace(&self, name: &str) -> Option<Arc<crate::store::Object>> {
+        self.store.get(&format!("/namespaces/{name}"))
+    }
+
+    /// The names of a kind that may not be known any more.
+    pub(crate) fn resource_of(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
+        let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+        self.catalog.load().by_kind(group, version, kind).cloned()
+    }
+}
+
+fn across_namespaces(call: &Call, target: &Target, resource: &Resource) -> bool {
+    resource.namespaced
+        && target.namespace.is_none()
+        && target.name.is_none()
+        && (call.method == Method::GET || resource.verbs == ["create"])
+}
+
+pub(crate) const NAMESPACE_NAMES: Names<'static> = Names { group: "", plural: "namespaces", kind: "Namespace" };
+
+/// The member of a JSON object, made if it is absent.
+pub(crate) fn member<'a>(value: &'a mut Value, name: &str) -> &'a mut Value {
+    if !value.is_object() {
+        *value = json!({});
+    }
+    &mut value[name]
+}

@@ -1,0 +1,103 @@
+//! What the server does on its own when CRDs come, change and go.
+
+use serde_json::{Value, json};
+
+use crate::core::Core;
+use crate::rest::strings;
+use crate::store::Change;
+
+const STORE_KEY: &str = "apiextensions.k8s.io/customresourcedefinitions";
+/// Keeps a CRD until its objects have gone.
+pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+impl Core {
+    /// Brings the status of all CRDs up to date, removes the objects of those that go, and reloads the catalog.
+    pub(crate) fn definitions_changed(&self) {
+        let listed = self.store.list(&format!("{STORE_KEY}/"));
+        let mut objects = listed.objects;
+        // Whoever was established first keeps its names.
+        objects.sort_by_key(|o| (!established(&o.value), o.revision));
+        for (index, object) in objects.iter().enumerate() {
+            let crd = &object.value;
+            if !crd["metadata"]["deletionTimestamp"].is_null() {
+                self.clean_up(crd);
+                continue;
+            }
+            let same_group: Vec<&Value> = objects
+                .iter()
+                .enumerate()
+                .filter(|(i, o)| *i != index && o.value["spec"]["group"] == crd["spec"]["group"])
+                .map(|(_, o)| &o.value)
+                .collect();
+            // Those that are judged in this very pass have no accepted names yet, but come first.
+            let fresh: Vec<Value> = same_group.iter().map(|o| self.latest(o)).collect();
+            let status = super::judge(crd, &fresh.iter().collect::<Vec<_>>(), &self.now());
+            if status != crd["status"] {
+                let mut next = crd.clone();
+                next["status"] = status;
+                // Somebody else was faster: their write brings us here again.
+                let _ = self.store.commit(STORE_KEY, &object.key, Some(object.revision), Change::Put(next));
+            }
+        }
+        self.reload_catalog();
+    }
+
+    fn latest(&self, crd: &Value) -> Value {
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+        self.store.get(&format!("{STORE_KEY}/{name}")).map_or(Value::Null, |o| o.value.clone())
+    }
+
+    /// Removes the objects of a CRD that is being deleted, then the CRD.
+    fn clean_up(&self, crd: &Value) {
+        if !strings(&crd["metadata"]["finalizers"]).contains(&CLEANUP) {
+            return;
+        }
+        let group = crd["spec"]["group"].as_str().unwrap_or_default();
+        let plural = crd["spec"]["names"]["plural"].as_str().unwrap_or_default();
+        let store_key = format!("{group}/{plural}");
+        let mut left = 0;
+        for object in self.store.list(&format!("{store_key}/")).objects {
+            let held = !strings(&object.value["metadata"]["finalizers"]).is_empty();
+            let change = if held {
+                left += 1;
+                if !object.value["metadata"]["deletionTimestamp"].is_null() {
+                    continue;
+                }
+                let mut next = object.value.clone();
+                next["metadata"]["deletionTimestamp"] = json!(self.now());
+                next["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+                Change::Put(next)
+            } else {
+                Change::Delete(object.value.clone())
+            };
+            if self.store.commit(&store_key, &object.key, Some(object.revision), change).is_err() {
+                left += 1;
+            }
+        }
+        if left > 0 {
+            return;
+        }
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+        let key = format!("{STORE_KEY}/{name}");
+        if let Some(object) = self.store.get(&key) {
+            let mut last = object.value.clone();
+            let others: Vec<Value> = strings(&last["metadata"]["finalizers"]).into_iter().filter(|f| *f != CLEANUP).map(|f| json!(f)).collect();
+            let change = if others.is_empty() {
+                Change::Delete(last)
+            } else {
+                last["metadata"]["finalizers"] = json!(others);
+                Change::Put(last)
+            };
+            // Somebody else was faster: their write brings us here again.
+            let _ = self.store.commit(STORE_KEY, &key, Some(object.revision), change);
+        }
+    }
+}
+
+fn established(crd: &Value) -> bool {
+    crd["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|c| c["type"] == "Established" && c["status"] == "True")
+}

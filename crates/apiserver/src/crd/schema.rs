@@ -1,0 +1,172 @@
+//! A structural schema: what is known about each field, for pruning, defaults, ownership and validation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+/// How a list is merged and who owns its items.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ListType {
+    #[default]
+    Atomic,
+    Set,
+    Map(Vec<String>),
+}
+
+/// The schema of one value.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Node {
+    /// `object`, `array`, `string`, …; `None` takes anything.
+    pub(crate) kind: Option<String>,
+    pub(crate) nullable: bool,
+    /// Fields that are not named below are kept.
+    pub(crate) preserve: bool,
+    pub(crate) int_or_string: bool,
+    /// A whole object with `apiVersion`, `kind` and `metadata`.
+    pub(crate) embedded: bool,
+    pub(crate) properties: BTreeMap<String, Arc<Node>>,
+    pub(crate) additional: Option<Arc<Node>>,
+    pub(crate) items: Option<Arc<Node>>,
+    pub(crate) default: Option<Value>,
+    pub(crate) list: ListType,
+    /// Owned as a whole although it is an object.
+    pub(crate) atomic: bool,
+    /// The raw schema without what is above: limits, patterns, rules.
+    pub(crate) checks: Map<String, Value>,
+}
+
+const STRUCTURE: [&str; 8] = [
+    "properties", "additionalProperties", "items", "default", "description", "title", "example", "externalDocs",
+];
+
+impl Node {
+    /// The schema of a CRD version, with the fields that every object has.
+    pub(crate) fn of_crd(document: &Value) -> Self {
+        let mut node = Self::read(document);
+        node.root();
+        node
+    }
+
+    fn root(&mut self) {
+        self.embedded = true;
+    }
+
+    pub(crate) fn read(schema: &Value) -> Self {
+        let mut node = Self {
+            kind: schema["type"].as_str().map(str::to_owned),
+            nullable: schema["nullable"] == true,
+            preserve: schema["x-kubernetes-preserve-unknown-fields"] == true,
+            int_or_string: schema["x-kubernetes-int-or-string"] == true,
+            embedded: schema["x-kubernetes-embedded-resource"] == true,
+            default: schema.get("default").cloned(),
+            atomic: schema["x-kubernetes-map-type"] == "atomic",
+            ..Self::default()
+        };
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            node.properties.insert(name.clone(), Arc::new(Self::read(property)));
+        }
+        match schema.get("additionalProperties") {
+            Some(Value::Object(_)) => node.additional = Some(Arc::new(Self::read(&schema["additionalProperties"]))),
+            Some(Value::Bool(true)) => node.additional = Some(Arc::new(Self { preserve: true, ..Self::default() })),
+            _ => {}
+        }
+        if let Some(items) = schema.get("items") {
+            node.items = Some(Arc::new(Self::read(items)));
+        }
+        node.list = match schema["x-kubernetes-list-type"].as_str() {
+            Some("set") => ListType::Set,
+            Some("map") => {
+                let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
+                ListType::Map(keys.filter_map(Value::as_str).map(str::to_owned).collect())
+            }
+            _ => ListType::Atomic,
+        };
+        node.checks = schema
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(k, _)| !STRUCTURE.contains(&k.as_str()))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        node
+    }
+
+    /// Removes the fields that the schema does not have; adds their paths to `unknown`.
+    pub(crate) fn prune(&self, value: &mut Value, unknown: &mut Vec<String>) {
+        self.prune_at(value, "", unknown);
+        unknown.sort();
+    }
+
+    fn prune_at(&self, value: &mut Value, path: &str, unknown: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                let mut gone = Vec::new();
+                for (key, member) in map.iter_mut() {
+                    if self.embedded && (key == "apiVersion" || key == "kind") {
+                        continue;
+                    }
+                    if self.embedded && key == "metadata" {
+                        let mut inside = Vec::new();
+                        super::metadata_schema().prune_at(member, &joined(path, key), &mut inside);
+                        unknown.append(&mut inside);
+                        continue;
+                    }
+                    if let Some(node) = self.properties.get(key).or(self.additional.as_ref()) {
+                        node.prune_at(member, &joined(path, key), unknown);
+                    } else if !self.preserve && !(self.kind.is_none() && self.properties.is_empty()) {
+                        gone.push(key.clone());
+                    }
+                }
+                for key in gone {
+                    unknown.push(joined(path, &key));
+                    map.remove(&key);
+                }
+            }
+            Value::Array(list) => {
+                if let Some(items) = &self.items {
+                    for (index, item) in list.iter_mut().enumerate() {
+                        items.prune_at(item, &format!("{path}[{index}]"), unknown);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Fills in defaults, and drops a null that is not allowed where a default is.
+    pub(crate) fn fill(&self, value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                for (name, node) in &self.properties {
+                    if let Some(default) = &node.default {
+                        let missing = map.get(name).is_none_or(|v| v.is_null() && !node.nullable);
+                        if missing {
+                            map.insert(name.clone(), default.clone());
+                        }
+                    } else if !node.nullable && map.get(name).is_some_and(Value::is_null) {
+                        // A null without a default stays and fails validation, unless nothing is lost by dropping it.
+                        continue;
+                    }
+                }
+                for (name, member) in map.iter_mut() {
+                    if let Some(node) = self.properties.get(name).or(self.additional.as_ref()) {
+                        node.fill(member);
+                    }
+                }
+            }
+            Value::Array(list) => {
+                if let Some(items) = &self.items {
+                    for item in list {
+                        items.fill(item);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}

@@ -1,0 +1,148 @@
+//! Bodies of writes: decoded, held against the fields that the kind has, with the strictness that the caller asked for.
+
+use serde_json::Value;
+
+use super::Scope;
+use crate::catalog::Resource;
+use crate::core::Core;
+use crate::http::Call;
+use crate::status::{Failure, quoted};
+
+/// What happens to fields that a kind does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+/// The options that every write has.
+#[derive(Clone, Debug)]
+pub(crate) struct WriteOptions {
+    pub(crate) dry_run: bool,
+    pub(crate) strictness: Strictness,
+    pub(crate) manager: String,
+    pub(crate) force: bool,
+}
+
+/// Reads the options; `what` is the name of the options object in refusals.
+pub(crate) fn options(call: &Call, what: &str) -> Result<WriteOptions, Failure> {
+    use crate::status::{Cause, Names};
+    let mut causes = Vec::new();
+    for value in call.query.all("dryRun") {
+        if value != "All" {
+            let list = serde_json::json!([value]);
+            causes.push(Cause::unsupported("dryRun", &list, &["All"]));
+        }
+    }
+    let strictness = match call.query.get("fieldValidation") {
+        None | Some("Warn") => Strictness::Warn,
+        Some("Strict") => Strictness::Strict,
+        Some("Ignore") => Strictness::Ignore,
+        Some(other) => {
+            causes.push(Cause::unsupported("fieldValidation", &serde_json::json!(other), &["Ignore", "Strict", "Warn"]));
+            Strictness::Warn
+        }
+    };
+    if !causes.is_empty() {
+        let names = Names { group: "meta.k8s.io", plural: "", kind: what };
+        return Err(Failure::invalid(names, "", causes));
+    }
+    Ok(WriteOptions {
+        dry_run: call.query.get("dryRun").is_some(),
+        strictness,
+        manager: manager(call),
+        force: call.query.flag("force"),
+    })
+}
+
+fn manager(call: &Call) -> String {
+    match call.query.get("fieldManager") {
+        Some(name) => name.to_owned(),
+        // Go's default: the user agent up to the first slash.
+        None => match call.header("user-agent").and_then(|a| a.split('/').next()).filter(|a| !a.is_empty()) {
+            Some(agent) => agent.to_owned(),
+            None => "unknown".to_owned(),
+        },
+    }
+}
+
+/// A decoded body and what was odd about it.
+pub(crate) struct Decoded {
+    pub(crate) value: Value,
+    pub(crate) oddities: Vec<String>,
+}
+
+impl Core {
+    /// Decodes the body of a create or an update: JSON or YAML.
+    pub(crate) fn decode(&self, call: &Call, scope: &Scope) -> Result<Decoded, Failure> {
+        let resource = &scope.resource;
+        let media = call.header("content-type").unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
+        let decoded = match media {
+            "application/json" | "" => from_json(&call.body),
+            "application/yaml" => from_yaml(&call.body),
+            _ => {
+                return Err(Failure::new(
+                    415,
+                    Some("UnsupportedMediaType"),
+                    "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+                ));
+            }
+        };
+        let decoded = decoded.map_err(|why| {
+            let what = format!("{} in version {}", resource.kind, quoted(&resource.version));
+            Failure::bad_request(format!("{what} cannot be handled as a {}: {why}", resource.kind))
+        })?;
+        check_kind(&decoded.value, &resource.api_version(), &resource.kind)?;
+        Ok(decoded)
+    }
+}
+
+pub(crate) fn from_json(bytes: &[u8]) -> Result<Decoded, String> {
+    let read = crate::json::read(bytes)?;
+    let oddities = read.duplicates.into_iter().map(|path| format!("duplicate field {}", quoted(&path))).collect();
+    Ok(Decoded { value: read.value, oddities })
+}
+
+pub(crate) fn from_yaml(bytes: &[u8]) -> Result<Decoded, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    let value = yaml::read_value(text).map_err(|e| format!("error converting YAML to JSON: {e}"))?;
+    Ok(Decoded { value, oddities: Vec::new() })
+}
+
+fn check_kind(value: &Value, api_version: &str, kind: &str) -> Result<(), Failure> {
+    if !value.is_object() {
+        return Err(Failure::bad_request("the object provided is unrecognized (must be of type object)"));
+    }
+    let (got_version, got_kind) = (value["apiVersion"].as_str().unwrap_or_default(), value["kind"].as_str().unwrap_or_default());
+    if got_kind.is_empty() && got_version.is_empty() || got_kind == kind && got_version == api_version {
+        return Ok(());
+    }
+    if got_kind.is_empty() {
+        return Err(Failure::bad_request("Object 'Kind' is missing in the request body"));
+    }
+    if got_kind != kind {
+        return Err(Failure::bad_request(format!("{} in version {} cannot be handled as a {kind}: no kind {} is registered for version {}", got_kind, quoted(got_version), quoted(got_kind), quoted(got_version))));
+    }
+    Err(Failure::bad_request(format!(
+        "the API version in the data ({got_version}) does not match the expected API version ({api_version})"
+    )))
+}
+
+/// Removes what the kind does not have, and says so as the strictness demands.
+pub(crate) fn prune(resource: &Resource, decoded: &mut Decoded, strictness: Strictness) -> Result<Vec<String>, Failure> {
+    let mut unknown = Vec::new();
+    crate::kinds::schema_of(resource).prune(&mut decoded.value, &mut unknown);
+    let mut oddities = std::mem::take(&mut decoded.oddities);
+    oddities.extend(unknown.iter().map(|path| format!("unknown field {}", quoted(path))));
+    verdict(oddities, strictness)
+}
+
+pub(crate) fn verdict(oddities: Vec<String>, strictness: Strictness) -> Result<Vec<String>, Failure> {
+    match strictness {
+        Strictness::Ignore => Ok(Vec::new()),
+        Strictness::Warn => Ok(oddities),
+        Strictness::Strict if oddities.is_empty() => Ok(Vec::new()),
+        Strictness::Strict => Err(Failure::bad_request(format!("strict decoding error: {}", oddities.join(", ")))),
+    }
+}

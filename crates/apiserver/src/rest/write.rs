@@ -1,0 +1,227 @@
+//! What all writes share: metadata, defaults, admission, validation, field ownership, the store.
+
+use serde_json::{Map, Value, json};
+
+use super::Scope;
+use super::body::WriteOptions;
+use crate::catalog::Resource;
+use crate::core::{Core, member};
+use crate::http::Call;
+use crate::options::{AdmissionRequest, Denied, Review};
+use crate::status::{Cause, Failure};
+use crate::store::{Change, Moved};
+
+impl Core {
+    /// Lets the admission functions of the kind change `object`.
+    pub(crate) fn mutate(
+        &self,
+        call: &Call,
+        scope: &Scope,
+        operation: &'static str,
+        object: &mut Value,
+        old: Option<&Value>,
+        dry_run: bool,
+    ) -> Result<(), Failure> {
+        let mut request = None;
+        for admission in self.options.admission.iter().filter(|a| scope.resource.is(&a.group, &a.kind)) {
+            if let Review::Mutate(review) = &admission.review {
+                let request = request.get_or_insert_with(|| AdmissionRequest {
+                    operation,
+                    subresource: scope.subresource.as_deref(),
+                    user: &call.user.name,
+                    object: object.take(),
+                    old,
+                    dry_run,
+                });
+                if let Err(denied) = review(request) {
+                    return Err(refusal(&admission.name, denied));
+                }
+            }
+        }
+        if let Some(request) = request {
+            *object = request.object;
+        }
+        Ok(())
+    }
+
+    /// Asks the validating admission functions of the kind; returns their warnings.
+    pub(crate) fn admit(
+        &self,
+        call: &Call,
+        scope: &Scope,
+        operation: &'static str,
+        object: &Value,
+        old: Option<&Value>,
+        dry_run: bool,
+    ) -> Result<Vec<String>, Failure> {
+        let mut warnings = Vec::new();
+        for admission in self.options.admission.iter().filter(|a| scope.resource.is(&a.group, &a.kind)) {
+            if let Review::Validate(review) = &admission.review {
+                let request = AdmissionRequest {
+                    operation,
+                    subresource: scope.subresource.as_deref(),
+                    user: &call.user.name,
+                    object: object.clone(),
+                    old,
+                    dry_run,
+                };
+                match review(&request) {
+                    Ok(more) => warnings.extend(more),
+                    Err(denied) => return Err(refusal(&admission.name, denied)),
+                }
+            }
+        }
+        Ok(warnings)
+    }
+
+    /// The form in which an object of `resource` is kept.
+    pub(crate) fn stored(&self, resource: &Resource, value: Value) -> Value {
+        match resource.custom() {
+            Some(custom) if custom.stored != resource.version => {
+                let api_version = format!("{}/{}", resource.group, custom.stored);
+                self.converted(resource, value, &api_version)
+            }
+            None if resource.group == "events.k8s.io" => self.converted(resource, value, "v1"),
+            _ => value,
+        }
+    }
+
+    /// Writes, waits for the disk, and returns the object in the version of `resource`.
+    pub(crate) async fn commit(
+        &self,
+        resource: &Resource,
+        key: &str,
+        expected: Option<u64>,
+        change: Change,
+    ) -> Result<Result<Value, Moved>, Failure> {
+        let change = match change {
+            Change::Put(value) => Change::Put(self.stored(resource, value)),
+            Change::Delete(value) => Change::Delete(self.stored(resource, value)),
+        };
+        let deleted = matches!(change, Change::Delete(_));
+        let committed = match self.store.commit(&resource.store_key(), key, expected, change) {
+            Ok(committed) => committed,
+            Err(moved) => return Ok(Err(moved)),
+        };
+        let object = committed.durable().await.map_err(Failure::internal)?;
+        self.wrote(resource, &object.value, deleted);
+        Ok(Ok(self.shown(resource, &object.value).into_owned()))
+    }
+
+    /// What follows from a write.
+    fn wrote(&self, resource: &Resource, value: &Value, deleted: bool) {
+        if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+            self.definitions_changed();
+        }
+        if deleted || !value["metadata"]["deletionTimestamp"].is_null() {
+            self.garbage.notify_one();
+        }
+    }
+}
+
+fn refusal(name: &str, denied: Denied) -> Failure {
+    let mut failure = Failure::new(
+        denied.code,
+        Some(denied.reason),
+        format!("admission webhook {} denied the request: {}", crate::status::quoted(name), denied.message),
+    );
+    failure.details = denied.details;
+    failure
+}
+
+/// `metadata` as a map, made if it is absent.
+pub(crate) fn metadata(value: &mut Value) -> &mut Map<String, Value> {
+    let metadata = member(value, "metadata");
+    if !metadata.is_object() {
+        *metadata = json!({});
+    }
+    match metadata {
+        Value::Object(map) => map,
+        // The line above made it a map.
+        _ => unreachable!("metadata is an object"),
+    }
+}
+
+/// Drops members of `metadata` that are empty, as Go's `omitempty` does.
+pub(crate) fn tidy_metadata(value: &mut Value) {
+    let metadata = metadata(value);
+    metadata.remove("selfLink");
+    metadata.retain(|_, v| match v {
+        Value::Null => false,
+        Value::String(s) => !s.is_empty(),
+        Value::Array(a) => !a.is_empty(),
+        Value::Object(o) => !o.is_empty(),
+        _ => true,
+    });
+}
+
+pub(crate) fn name_of(value: &Value) -> &str {
+    value["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// The rules on `metadata` that hold for every kind.
+pub(crate) fn check_metadata(resource: &Resource, value: &Value) -> (Vec<Cause>, Vec<String>) {
+    crate::kinds::validate::metadata(resource, value)
+}
+
+/// What an update may not do to `metadata`.
+pub(crate) fn check_metadata_update(new: &Value, old: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let (new, old) = (&new["metadata"], &old["metadata"]);
+    if !old["deletionTimestamp"].is_null() {
+        let before = strings(&old["finalizers"]);
+        let added: Vec<&str> = strings(&new["finalizers"]).into_iter().filter(|f| !before.contains(f)).collect();
+        if !added.is_empty() {
+            let list = added.iter().map(|f| crate::status::quoted(f)).collect::<Vec<_>>().join(", ");
+            let why = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
+            );
+            causes.push(Cause::forbidden("metadata.finalizers", &why));
+        }
+    }
+    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if new.get(field) != old.get(field) {
+            let value = new.get(field).cloned().unwrap_or(Value::Null);
+            causes.push(Cause::invalid(format!("metadata.{field}"), &value, "field is immutable"));
+        }
+    }
+    causes
+}
+
+pub(crate) fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Everything but `metadata`, and `status` where that is written apart: what `generation` counts.
+pub(crate) fn same_spec(resource: &Resource, a: &Value, b: &Value) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
+    let counted = |key: &str| key != "metadata" && !(key == "status" && resource.has_status());
+    a.iter().filter(|(k, _)| counted(k)).eq(b.iter().filter(|(k, _)| counted(k)))
+}
+
+/// Equal but for the bookkeeping of the server.
+pub(crate) fn same_object(a: &Value, b: &Value) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
+    if a.len() != b.len() {
+        return false;
+    }
+    a.iter().all(|(key, value)| match b.get(key) {
+        Some(other) if key == "metadata" => same_metadata(value, other),
+        Some(other) => value == other,
+        None => false,
+    })
+}
+
+fn same_metadata(a: &Value, b: &Value) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
+    let counted = |key: &str| key != "resourceVersion" && key != "managedFields";
+    if !a.iter().filter(|(k, _)| counted(k)).eq(b.iter().filter(|(k, _)| counted(k))) {
+        return false;
+    }
+    crate::managed::same(a.get("managedFields"), b.get("managedFields"))
+}
+
+/// A dry run says no to nothing else than a real write.
+pub(crate) fn is_dry(options: &WriteOptions) -> bool {
+    options.dry_run
+}
