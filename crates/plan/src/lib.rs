@@ -5,12 +5,22 @@
 //! that and gives the status to publish and the events to record. Both are pure: the same input gives the same bytes.
 //! Neither issues keys, reads a clock or asks a cluster; that is what the operator does with a [`Plan`].
 
+mod build;
 mod diff;
+mod prune;
+mod quantity;
+mod rbac;
+mod router;
+mod scaling;
+mod storage;
+mod subject;
 mod tls;
+mod workload;
 
 use kinds::{ObjectKey, Objects};
 use serde_json::Value;
 
+pub use build::{build, finalize, teardown};
 pub use diff::{Change, Verb, changes};
 pub use tls::{CertificateOrder, Issued, Verdict};
 
@@ -134,21 +144,6 @@ impl EventType {
             EventType::Warning => "Warning",
         }
     }
-}
-
-/// Plans the children of a service.
-pub fn build(_merged: &compose::Merged, _facts: &compose::Facts) -> Plan {
-    Plan::default()
-}
-
-/// Plans a stopped service: nothing is left.
-pub fn teardown(_facts: &compose::Facts) -> Plan {
-    Plan::default()
-}
-
-/// Plans what has to go before the finalizer is taken off a service that is being deleted.
-pub fn finalize(_facts: &compose::Facts) -> Plan {
-    Plan::default()
 }
 
 /// The status to publish and the events to record, from what was seen.

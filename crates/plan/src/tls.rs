@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+pub(crate) mod order;
+
 const HOURS_PER_YEAR: i64 = 365 * 24;
 /// A certificate is valid for ten years, and two more as a reserve.
 const VALID_HOURS: i64 = 12 * HOURS_PER_YEAR;
