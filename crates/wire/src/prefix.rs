@@ -33,6 +33,11 @@ pub fn block_hashes(
     hashes
 }
 
+/// Hash of a block that follows another one; for caches that choose their own blocks.
+pub fn chain_hash(block: &[u8], parent: u64) -> u64 {
+    link(xxh64(block, 0), parent)
+}
+
 fn root_hash(model: &str, cache_salt: Option<&str>) -> u64 {
     match cache_salt {
         None => xxh64(model.as_bytes(), 0),

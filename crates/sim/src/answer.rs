@@ -1,0 +1,243 @@
+//! The JSON of answers, chunks and errors, with vLLM's keys in vLLM's order.
+
+use serde_json::to_string;
+
+use crate::body::{Endpoint, Refusal};
+
+/// Says in every answer who made it.
+const FINGERPRINT: &str = "llmisvc-sim";
+
+/// What all chunks of an answer have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) endpoint: Endpoint,
+    /// With its prefix: `chatcmpl-…` or `cmpl-…`.
+    pub(crate) id: String,
+    pub(crate) created_s: u64,
+    pub(crate) model: String,
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Finish {
+    /// `stop`, `length` or `abort`.
+    pub(crate) reason: &'static str,
+    /// The stop string that ended it.
+    pub(crate) stop_string: Option<String>,
+}
+
+/// Token counts of an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) prompt: u64,
+    pub(crate) completion: u64,
+    /// `None`: not to be told.
+    pub(crate) cached: Option<u64>,
+}
+
+impl Usage {
+    fn counts(self) -> String {
+        let total = self.prompt + self.completion;
+        format!(
+            "\"prompt_tokens\":{},\"total_tokens\":{total},\"completion_tokens\":{}",
+            self.prompt, self.completion
+        )
+    }
+
+    fn whole(self, endpoint: Endpoint) -> String {
+        let created = match endpoint {
+            Endpoint::Chat => "0",
+            Endpoint::Completions => "null",
+        };
+        let details = match self.cached {
+            None => "null".to_owned(),
+            Some(cached) => {
+                format!(
+                    "{{\"cached_tokens\":{cached},\"created_cache_tokens\":{created},\"multimodal_tokens\":null}}"
+                )
+            }
+        };
+        format!(
+            "{{{},\"prompt_tokens_details\":{details},\"completion_tokens_details\":null}}",
+            self.counts()
+        )
+    }
+
+    /// The usage beside each chunk.
+    fn running(self, endpoint: Endpoint) -> String {
+        match endpoint {
+            Endpoint::Chat => format!("{{{},\"completion_tokens_details\":null}}", self.counts()),
+            Endpoint::Completions => format!("{{{}}}", self.counts()),
+        }
+    }
+
+    /// The usage in a chunk of its own.
+    fn last(self, endpoint: Endpoint) -> String {
+        match (self.cached, endpoint) {
+            (None, _) => format!("{{{}}}", self.counts()),
+            (Some(cached), Endpoint::Chat) => format!(
+                "{{{},\"prompt_tokens_details\":{{\"cached_tokens\":{cached},\"created_cache_tokens\":0}}}}",
+                self.counts()
+            ),
+            (Some(cached), Endpoint::Completions) => {
+                format!("{{{},\"prompt_tokens_details\":{{\"cached_tokens\":{cached}}}}}", self.counts())
+            }
+        }
+    }
+}
+
+/// A text as JSON; strings always have a JSON form.
+fn quote(text: &str) -> String {
+    to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
+}
+
+fn quote_or_null(text: Option<&str>) -> String {
+    text.map_or_else(|| "null".to_owned(), quote)
+}
+
+impl Head {
+    /// A whole answer. Choices are texts and how they ended.
+    pub(crate) fn whole(&self, choices: &[(String, Finish)], usage: Usage) -> String {
+        let list: Vec<String> = choices
+            .iter()
+            .enumerate()
+            .map(|(index, (text, finish))| {
+                let text = quote(text);
+                let (reason, stop) = (finish.reason, quote_or_null(finish.stop_string.as_deref()));
+                match self.endpoint {
+                    Endpoint::Chat => format!(
+                        "{{\"index\":{index},\"message\":{{\"role\":\"assistant\",\"content\":{text},\"refusal\":null,\
+                         \"annotations\":null,\"audio\":null,\"function_call\":null,\"reasoning\":null}},\
+                         \"logprobs\":null,\"finish_reason\":\"{reason}\",\"stop_reason\":{stop},\"token_ids\":null,\
+                         \"routed_experts\":null}}"
+                    ),
+                    Endpoint::Completions => format!(
+                        "{{\"index\":{index},\"text\":{text},\"logprobs\":null,\"finish_reason\":\"{reason}\",\
+                         \"stop_reason\":{stop},\"token_ids\":null,\"prompt_logprobs\":null,\"prompt_token_ids\":null,\
+                         \"routed_experts\":null}}"
+                    ),
+                }
+            })
+            .collect();
+        let (object, prompt_fields) = match self.endpoint {
+            Endpoint::Chat => (
+                "chat.completion",
+                "\"prompt_logprobs\":null,\"prompt_token_ids\":null,\"prompt_text\":null,",
+            ),
+            Endpoint::Completions => ("text_completion", ""),
+        };
+        format!(
+            "{},\"choices\":[{}],\"service_tier\":null,\"system_fingerprint\":\"{FINGERPRINT}\",\"usage\":{},\
+             {prompt_fields}\"kv_transfer_params\":null,\"ec_transfer_params\":null,\"metrics\":null}}",
+            self.begin(object),
+            list.join(","),
+            usage.whole(self.endpoint),
+        )
+    }
+
+    fn begin(&self, object: &str) -> String {
+        format!(
+            "{{\"id\":{},\"object\":\"{object}\",\"created\":{},\"model\":{}",
+            quote(&self.id),
+            self.created_s,
+            quote(&self.model)
+        )
+    }
+
+    fn begin_chunk(&self) -> String {
+        self.begin(match self.endpoint {
+            Endpoint::Chat => "chat.completion.chunk",
+            Endpoint::Completions => "text_completion",
+        })
+    }
+
+    /// The chunk with which a chat's choice begins.
+    pub(crate) fn role_chunk(&self, index: usize, usage: Option<Usage>) -> String {
+        let usage =
+            usage.map(|usage| format!(",\"usage\":{}", usage.running(self.endpoint))).unwrap_or_default();
+        format!(
+            "{},\"choices\":[{{\"index\":{index},\"delta\":{{\"role\":\"assistant\",\"content\":\"\"}},\"logprobs\":null,\
+             \"finish_reason\":null}}]{usage},\"prompt_token_ids\":null,\"prompt_text\":null}}",
+            self.begin_chunk()
+        )
+    }
+
+    /// A piece of a choice's text; with `finish`, its last. `last` marks the stream's last chunk with a choice.
+    pub(crate) fn chunk(
+        &self,
+        index: usize,
+        text: &str,
+        finish: Option<&Finish>,
+        usage: Option<Usage>,
+        last: bool,
+    ) -> String {
+        let text = quote(text);
+        let reason = finish.map_or_else(|| "null".to_owned(), |finish| format!("\"{}\"", finish.reason));
+        let stop = finish.and_then(|finish| finish.stop_string.as_deref());
+        let choice = match self.endpoint {
+            Endpoint::Chat => {
+                let stop = if finish.is_some() {
+                    format!("\"stop_reason\":{},", quote_or_null(stop))
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{{\"index\":{index},\"delta\":{{\"content\":{text}}},\"logprobs\":null,\"finish_reason\":{reason},\
+                     {stop}\"token_ids\":null}}"
+                )
+            }
+            Endpoint::Completions => format!(
+                "{{\"index\":{index},\"text\":{text},\"logprobs\":null,\"finish_reason\":{reason},\"stop_reason\":{},\
+                 \"prompt_token_ids\":null,\"token_ids\":null}}",
+                quote_or_null(stop)
+            ),
+        };
+        let fingerprint =
+            if last { format!(",\"system_fingerprint\":\"{FINGERPRINT}\"") } else { String::new() };
+        let usage =
+            usage.map(|usage| format!(",\"usage\":{}", usage.running(self.endpoint))).unwrap_or_default();
+        format!("{},\"choices\":[{choice}]{fingerprint}{usage}}}", self.begin_chunk())
+    }
+
+    /// The chunk with the usage of the whole stream.
+    pub(crate) fn usage_chunk(&self, usage: Usage) -> String {
+        format!(
+            "{},\"choices\":[],\"usage\":{},\"system_fingerprint\":\"{FINGERPRINT}\"}}",
+            self.begin_chunk(),
+            usage.last(self.endpoint)
+        )
+    }
+}
+
+/// The body of an error.
+pub(crate) fn error(refusal: &Refusal) -> String {
+    format!(
+        "{{\"error\":{{\"message\":{},\"type\":\"{}\",\"param\":{},\"code\":{}}}}}",
+        quote(&refusal.message),
+        refusal.kind,
+        quote_or_null(refusal.param.as_deref()),
+        refusal.status
+    )
+}
+
+/// One entry of `/v1/models`. `parent` is the base model of an adapter.
+pub(crate) fn model(
+    name: &str,
+    root: &str,
+    parent: Option<&str>,
+    max_model_len: Option<u64>,
+    created_s: u64,
+    permission_id: &str,
+) -> String {
+    let max_model_len = max_model_len.map_or_else(|| "null".to_owned(), |tokens| tokens.to_string());
+    format!(
+        "{{\"id\":{},\"object\":\"model\",\"created\":{created_s},\"owned_by\":\"vllm\",\"root\":{},\"parent\":{},\
+         \"max_model_len\":{max_model_len},\"permission\":[{{\"id\":\"modelperm-{permission_id}\",\"object\":\
+         \"model_permission\",\"created\":{created_s},\"allow_create_engine\":false,\"allow_sampling\":true,\
+         \"allow_logprobs\":true,\"allow_search_indices\":false,\"allow_view\":true,\"allow_fine_tuning\":false,\
+         \"organization\":\"*\",\"group\":null,\"is_blocking\":false}}]}}",
+        quote(name),
+        quote(root),
+        quote_or_null(parent)
+    )
+}

@@ -1,0 +1,228 @@
+//! The engine's metrics as Prometheus text, with vLLM's names and labels.
+
+use std::fmt::Write;
+
+use crate::{
+    counters::{Counters, Histogram},
+    engine::{Load, Settings},
+};
+
+/// What the text is made from.
+pub(crate) struct Snapshot<'a> {
+    /// The first served name.
+    pub(crate) model_name: &'a str,
+    pub(crate) max_model_len: u64,
+    pub(crate) settings: &'a Settings,
+    pub(crate) load: &'a Load,
+    pub(crate) counters: &'a Counters,
+    /// `None`: without LoRA.
+    pub(crate) max_loras: Option<usize>,
+    pub(crate) now_s: u64,
+}
+
+pub(crate) fn text(snapshot: &Snapshot<'_>) -> String {
+    let mut page = Page { text: String::with_capacity(20_000), model: escape(snapshot.model_name) };
+    let Snapshot { load, counters, settings, .. } = snapshot;
+
+    page.gauge("num_requests_running", "Number of requests in the batch.", &[("", load.running as f64)]);
+    page.gauge("num_requests_waiting", "Number of requests that wait.", &[("", load.waiting as f64)]);
+    page.gauge(
+        "num_requests_waiting_by_reason",
+        "Number of waiting requests by reason: capacity, or deferred by an adapter's place.",
+        &[
+            ("reason=\"capacity\"", (load.waiting - load.deferred) as f64),
+            ("reason=\"deferred\"", load.deferred as f64),
+        ],
+    );
+    page.gauge(
+        "engine_sleep_state",
+        "Sleep state of the engine.",
+        &[
+            ("sleep_state=\"awake\"", 1.0),
+            ("sleep_state=\"weights_offloaded\"", 0.0),
+            ("sleep_state=\"discard_all\"", 0.0),
+        ],
+    );
+    page.gauge(
+        "kv_cache_usage_perc",
+        "Used part of the KV cache; 1 is all of it.",
+        &[("", load.kv_used_ratio)],
+    );
+
+    let count = |number: u64| number as f64;
+    page.counter("prefix_cache_queries", "Prompt tokens looked up.", &[("", count(counters.prefix_queries))]);
+    page.counter("prefix_cache_hits", "Prompt tokens found.", &[("", count(counters.prefix_hits))]);
+    page.counter("external_prefix_cache_queries", "Prompt tokens looked up in other engines.", &[("", 0.0)]);
+    page.counter("external_prefix_cache_hits", "Prompt tokens found in other engines.", &[("", 0.0)]);
+    page.counter("mm_cache_queries", "Multi-modal items looked up.", &[("", 0.0)]);
+    page.counter("mm_cache_hits", "Multi-modal items found.", &[("", 0.0)]);
+    page.counter(
+        "num_preemptions",
+        "Requests that gave way to others.",
+        &[("", count(counters.preemptions))],
+    );
+    page.counter(
+        "prompt_tokens",
+        "Prompt tokens of computed prompts.",
+        &[("", count(counters.prompt_tokens))],
+    );
+    let computed = counters.prompt_tokens - counters.cached_prompt_tokens;
+    page.counter(
+        "prompt_tokens_by_source",
+        "Prompt tokens by source.",
+        &[
+            ("source=\"local_compute\"", count(computed)),
+            ("source=\"local_cache_hit\"", count(counters.cached_prompt_tokens)),
+            ("source=\"external_kv_transfer\"", 0.0),
+        ],
+    );
+    page.counter(
+        "prompt_tokens_cached",
+        "Prompt tokens from a cache.",
+        &[("", count(counters.cached_prompt_tokens))],
+    );
+    page.counter("generation_tokens", "Generated tokens.", &[("", count(counters.generation_tokens))]);
+    page.counter(
+        "request_success",
+        "Finished requests by reason.",
+        &[
+            ("finished_reason=\"stop\"", count(counters.stopped)),
+            ("finished_reason=\"length\"", count(counters.reached_length)),
+            ("finished_reason=\"abort\"", count(counters.aborted)),
+            ("finished_reason=\"error\"", 0.0),
+            ("finished_reason=\"repetition\"", 0.0),
+        ],
+    );
+
+    let longest = snapshot.max_model_len as f64;
+    let any = f64::INFINITY;
+    for (name, help, histogram, most) in [
+        ("request_prompt_tokens", "Prompt tokens of a request.", &counters.request_prompt_tokens, longest),
+        (
+            "request_generation_tokens",
+            "Generated tokens of a request.",
+            &counters.request_generation_tokens,
+            longest,
+        ),
+        ("iteration_tokens_total", "Tokens computed in a step.", &counters.iteration_tokens, any),
+        (
+            "request_max_num_generation_tokens",
+            "Most tokens generated for a choice of a request.",
+            &counters.request_max_generation_tokens,
+            longest,
+        ),
+        ("request_params_n", "Choices that requests ask for.", &counters.request_n, any),
+        ("request_params_max_tokens", "Limits that requests ask for.", &counters.request_max_tokens, longest),
+        ("time_to_first_token_seconds", "Time to the first token.", &counters.time_to_first_token_s, any),
+        ("inter_token_latency_seconds", "Time between tokens.", &counters.inter_token_latency_s, any),
+        (
+            "request_time_per_output_token_seconds",
+            "Mean time between the tokens of a request.",
+            &counters.time_per_output_token_s,
+            any,
+        ),
+        ("e2e_request_latency_seconds", "Time from arrival to end.", &counters.e2e_latency_s, any),
+        ("request_queue_time_seconds", "Time in the queue.", &counters.queue_time_s, any),
+        ("request_inference_time_seconds", "Time in the batch.", &counters.inference_time_s, any),
+        (
+            "request_prefill_time_seconds",
+            "Time from the batch to the first token.",
+            &counters.prefill_time_s,
+            any,
+        ),
+        (
+            "request_decode_time_seconds",
+            "Time from the first token to the last.",
+            &counters.decode_time_s,
+            any,
+        ),
+        (
+            "request_prefill_kv_computed_tokens",
+            "Prompt tokens of a request that were computed.",
+            &counters.request_prefill_computed_tokens,
+            longest,
+        ),
+    ] {
+        page.histogram(name, help, histogram, most);
+    }
+
+    if let Some(max_loras) = snapshot.max_loras {
+        let list = |names: &[std::sync::Arc<str>]| escape(&names.join(","));
+        page.head("lora_requests_info", "Adapters in the batch and waited for.", "gauge");
+        // A pushed line is text in memory; it cannot fail.
+        let _ = writeln!(
+            page.text,
+            "vllm:lora_requests_info{{max_lora=\"{max_loras}\",running_lora_adapters=\"{}\",waiting_lora_adapters=\"{}\"}} \
+             {:?}",
+            list(&load.running_adapters),
+            list(&load.waiting_adapters),
+            snapshot.now_s as f64
+        );
+    }
+    page.head("cache_config_info", "Settings of the KV cache.", "gauge");
+    let _ = writeln!(
+        page.text,
+        "vllm:cache_config_info{{block_size=\"{0}\",cache_dtype=\"auto\",enable_prefix_caching=\"{1}\",engine=\"0\",\
+         kv_cache_size_tokens=\"{2}\",num_cpu_blocks=\"None\",num_gpu_blocks=\"{3}\",num_gpu_blocks_override=\"{3}\"}} 1.0",
+        settings.block_tokens,
+        if settings.prefix_caching { "True" } else { "False" },
+        u64::from(settings.block_tokens) * u64::from(settings.cache_blocks),
+        settings.cache_blocks,
+    );
+    page.text
+}
+
+struct Page {
+    text: String,
+    /// Escaped for a label.
+    model: String,
+}
+
+impl Page {
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        let _ = writeln!(self.text, "# HELP vllm:{name} {help}\n# TYPE vllm:{name} {kind}");
+    }
+
+    /// Labels come sorted by name, as the Python client prints them; ours all sort by `engine`, own, `model_name` or by
+    /// `engine`, `model_name`, own.
+    fn sample(&mut self, name: &str, own: &str, value: f64) {
+        let model = &self.model;
+        let _ = match own {
+            "" => writeln!(self.text, "vllm:{name}{{engine=\"0\",model_name=\"{model}\"}} {value:?}"),
+            own if own < "model_name" => {
+                writeln!(self.text, "vllm:{name}{{engine=\"0\",{own},model_name=\"{model}\"}} {value:?}")
+            }
+            own => writeln!(self.text, "vllm:{name}{{engine=\"0\",model_name=\"{model}\",{own}}} {value:?}"),
+        };
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, samples: &[(&str, f64)]) {
+        self.head(name, help, "gauge");
+        for (own, value) in samples {
+            self.sample(name, own, *value);
+        }
+    }
+
+    fn counter(&mut self, name: &str, help: &str, samples: &[(&str, f64)]) {
+        let name = format!("{name}_total");
+        self.head(&name, help, "counter");
+        for (own, value) in samples {
+            self.sample(&name, own, *value);
+        }
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram, most: f64) {
+        self.head(name, help, "histogram");
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in histogram.cumulated(most) {
+            self.sample(&bucket, &format!("le=\"{bound:?}\""), count as f64);
+        }
+        self.sample(&bucket, "le=\"+Inf\"", histogram.count() as f64);
+        self.sample(&format!("{name}_count"), "", histogram.count() as f64);
+        self.sample(&format!("{name}_sum"), "", histogram.sum());
+    }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
