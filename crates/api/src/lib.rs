@@ -5,8 +5,10 @@
 //! looks at a cluster; what a rule needs beyond the object is an argument.
 
 pub mod conditions;
+pub mod crd;
 pub mod keys;
 pub mod names;
+pub mod rules;
 pub mod shape;
 pub mod uri;
 pub mod v1alpha2;

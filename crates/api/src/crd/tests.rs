@@ -1,0 +1,92 @@
+use kinds::schema::Schema;
+use serde_json::{Value, json};
+
+use super::{Edition, Kind, Version, crd, crds, root_schema};
+use crate::rules;
+
+/// `kubectl apply` keeps the whole object in one annotation, and annotations have 256 KiB in all.
+const ANNOTATIONS_BYTES: usize = 256 * 1024;
+
+#[test]
+fn the_installed_crds_fit_into_the_annotation_of_kubectl_apply() {
+    for crd in crds(Edition::Installed, None) {
+        let bytes = crd.to_string().len();
+        assert!(bytes < ANNOTATIONS_BYTES - 2048, "{}: {bytes} bytes", crd["metadata"]["name"]);
+    }
+}
+
+#[test]
+fn every_schema_is_structural_and_compiles() {
+    for edition in [Edition::Full, Edition::Installed] {
+        for crd in crds(edition, None) {
+            for version in crd["spec"]["versions"].as_array().unwrap() {
+                Schema::parse(&version["schema"]["openAPIV3Schema"]).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn every_rule_of_the_schemas_is_known_in_rust_and_no_other_is() {
+    fn collect(node: &Value, found: &mut Vec<String>) {
+        match node {
+            Value::Object(fields) => {
+                for rule in
+                    fields.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten()
+                {
+                    found.push(rule["rule"].as_str().unwrap().to_owned());
+                }
+                fields.values().for_each(|child| collect(child, found));
+            }
+            Value::Array(items) => items.iter().for_each(|child| collect(child, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    collect(&root_schema(Kind::Service, Version::V1alpha2), &mut found);
+    found.sort();
+    found.dedup();
+    for rule in &found {
+        assert!(rules::holds(rule, &json!({})).is_some(), "{rule}");
+    }
+    // `cors` has one rule three times, each with a message of its own.
+    let known: std::collections::BTreeSet<&str> = rules::all().map(|rule| rule.rule.as_str()).collect();
+    assert_eq!(found.len(), known.len());
+}
+
+#[test]
+fn containers_are_required_for_the_tokenizer_alone() {
+    let schema = root_schema(Kind::Service, Version::V1alpha2);
+    let spec = &schema["properties"]["spec"]["properties"];
+    assert_eq!(spec["template"]["required"], Value::Null);
+    let scheduler = &spec["router"]["properties"]["scheduler"]["properties"];
+    assert_eq!(scheduler["tokenizer"]["properties"]["template"]["required"], json!(["containers"]));
+    assert_eq!(scheduler["config"]["properties"]["ref"]["required"], json!(["key"]));
+}
+
+#[test]
+fn configs_take_templates_where_services_want_names() {
+    let pattern = |kind| {
+        let schema = root_schema(kind, Version::V1alpha2);
+        let selector = "/properties/spec/properties/router/properties/scheduler/properties/pool/properties/spec/properties/endpointPickerRef/properties/name/minLength";
+        let group = "/properties/spec/properties/router/properties/route/properties/group/pattern";
+        (schema.pointer(selector).is_some(), schema.pointer(group).is_some())
+    };
+    assert_eq!(pattern(Kind::Service), (true, true));
+    assert_eq!(pattern(Kind::Config), (false, true));
+}
+
+#[test]
+fn kubectl_prints_url_ready_reason_age() {
+    let crd = crd(Kind::Service, Edition::Installed, None);
+    let columns: Vec<&str> = crd["spec"]["versions"][1]["additionalPrinterColumns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|column| column["priority"].is_null())
+        .map(|column| column["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(columns, ["URL", "Ready", "Reason", "Age"]);
+    assert_eq!(crd["spec"]["names"]["shortNames"], json!(["llmisvc"]));
+    assert_eq!(crd["spec"]["versions"][1]["storage"], true);
+}
