@@ -25,12 +25,14 @@ mod selector;
 mod status;
 mod store;
 mod table;
+mod tls;
 
 pub use crate::http::{ApiServer, Body};
 pub use options::{
     Admission, AdmissionRequest, Clock, Convert, Denied, LogRequest, Logs, Options, Review, User,
 };
 pub use store::Error;
+pub use tls::{Identity, IdentityError, kubeconfig};
 
 impl ApiServer {
     /// Starts a server; with a data folder, with everything that was stored there.
