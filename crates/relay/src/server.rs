@@ -14,22 +14,17 @@ use tokio::task::JoinSet;
 use crate::gateway::Gateway;
 use crate::scrape;
 
-/// Serves a listener until `shutdown` is done, then lets running requests end for at most `drain`. HTTP/1.1 and, from
-/// clients that begin with it, HTTP/2.
-pub async fn serve(
-    gateway: Arc<Gateway>,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
-    drain: Duration,
-) {
+/// Serves a listener until `shutdown` is done, then lets running requests end for at most as long as it said. HTTP/1.1
+/// and, from clients that begin with it, HTTP/2.
+pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener, shutdown: impl Future<Output = Duration>) {
     let (closing, closed) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut background = JoinSet::new();
     background.spawn(scrape::run(Arc::clone(&gateway)));
     let mut shutdown = std::pin::pin!(shutdown);
-    loop {
+    let drain = loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            drain = &mut shutdown => break drain,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(Arc::clone(&gateway), stream, closed.clone()));
@@ -42,7 +37,7 @@ pub async fn serve(
             },
             Some(_) = connections.join_next() => {}
         }
-    }
+    };
     drop(listener);
     closing.send_replace(true);
     let ended = async { while connections.join_next().await.is_some() {} };

@@ -1,0 +1,148 @@
+//! The gateway of this machine: what a Gateway API implementation and an endpoint picker do in a cluster, in one
+//! process.
+//!
+//! ```text
+//! watch ──► Seen ──► assess ──► RouteTable ──► relay (requests)
+//!                        └────► statuses ────► publish (Gateway, HTTPRoute, InferencePool)
+//! ```
+//!
+//! In: a client for the API server, a listener. Out: answered requests, and in the status of Gateways, HTTPRoutes and
+//! InferencePools what a gateway reports there. It takes every Gateway for its own, whatever the class, as there is no
+//! other on this machine: a service written for a cluster's gateway is served here unchanged.
+
+mod assess;
+mod endpoints;
+mod picker;
+mod publish;
+mod route;
+mod status;
+mod watch;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use assess::Assessor;
+use publish::Publisher;
+
+/// A change is looked at at once, the next ones at most this often: many pods become ready in the same moment.
+const PACE: Duration = Duration::from_millis(10);
+
+/// How a gateway serves.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    /// Who speaks in the status of routes and pools, a domain-prefixed name.
+    pub controller_name: String,
+    /// The scheduling policy of every pool, one of [`sched::POLICIES`], instead of what the services ask for.
+    pub policy: Option<String>,
+    /// What the gateway takes.
+    pub limits: relay::Limits,
+}
+
+impl GatewayOptions {
+    /// The options of a gateway that reports under this name and schedules as the services ask for.
+    pub fn new(controller_name: impl Into<String>) -> Self {
+        Self { controller_name: controller_name.into(), policy: None, limits: relay::Limits::default() }
+    }
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The listener has no address.
+    #[error("the gateway's listener has no address: {0}")]
+    Listener(#[from] io::Error),
+    /// The policy does not exist.
+    #[error(transparent)]
+    Policy(#[from] sched::ConfigError),
+}
+
+/// A gateway that serves. Dropping it ends it at once; [`GatewayHandle::shutdown`] ends it in order.
+pub struct GatewayHandle {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<Duration>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl GatewayHandle {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more connections, lets running requests end for at most `drain`, then cuts the rest.
+    pub async fn shutdown(mut self, drain: Duration) {
+        if let Some(stop) = self.stop.take() {
+            // The task may have ended already; then there is nothing to stop.
+            let _ = stop.send(drain);
+        }
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for GatewayHandle {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+/// Starts a gateway on a listener.
+///
+/// # Errors
+/// If the listener has no address or the policy does not exist.
+pub fn start(
+    client: kube::Client,
+    listener: TcpListener,
+    options: GatewayOptions,
+) -> Result<GatewayHandle, StartError> {
+    let address = listener.local_addr()?;
+    let assessor = Assessor::new(&options, address)?;
+    let gateway = relay::Gateway::new(options.limits);
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        // Dropped without a word: no time to drain.
+        let shutdown = async move { stopped.await.unwrap_or_default() };
+        let serving = relay::serve(std::sync::Arc::clone(&gateway), listener, shutdown);
+        let publisher = Publisher::new(client.clone());
+        tokio::select! {
+            () = serving => {}
+            () = follow(client, assessor, &gateway, &publisher) => {}
+            () = publisher.run() => {}
+        }
+    });
+    Ok(GatewayHandle { address, stop: Some(stop), task: Some(task) })
+}
+
+/// Keeps the gateway's routes and the statuses as the API server's objects want them. Never ends.
+async fn follow(
+    client: kube::Client,
+    mut assessor: Assessor,
+    gateway: &relay::Gateway,
+    publisher: &Publisher,
+) {
+    let mut seen = watch::Seen::default();
+    let mut changes = watch::changes(client);
+    while let Some(change) = changes.next().await {
+        seen.apply(change);
+        let pace = tokio::time::sleep(PACE);
+        while let Some(Some(change)) = changes.next().now_or_never() {
+            seen.apply(change);
+        }
+        if !seen.is_complete() {
+            continue;
+        }
+        let assessment = assessor.assess(&seen, jiff::Timestamp::now());
+        gateway.publish(assessment.table);
+        publisher.wish(assessment.wishes);
+        pace.await;
+    }
+}

@@ -1,0 +1,110 @@
+//! The scheduler of a pool: what the pool's endpoint picker would be told on its command line.
+//!
+//! On this machine the gateway picks itself, so the picker's Deployment is only read: its `--config-text`, or the
+//! ConfigMap that `--config-file` is mounted from. Without either, the built-in profile.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Container, PodSpec, Service};
+use sched::Scheduler;
+
+use super::watch::{Kept, Seen};
+
+/// Schedulers by the text of their configuration: a text that was read once is not read again.
+#[derive(Default)]
+pub(crate) struct Pickers {
+    /// Instead of what the services ask for.
+    policy: Option<Arc<Scheduler>>,
+    default: Arc<Scheduler>,
+    by_text: HashMap<String, Result<Arc<Scheduler>, String>>,
+}
+
+impl Pickers {
+    pub(crate) fn new(policy: Option<&str>) -> Result<Self, sched::ConfigError> {
+        let policy = policy.map(Scheduler::policy).transpose()?.map(Arc::new);
+        Ok(Self { policy, ..Self::default() })
+    }
+
+    /// The scheduler of the pool whose picker is reached through this Service, and what is wrong with its configuration.
+    /// With a wrong one the built-in profile picks: an answer is better than none.
+    pub(crate) fn of(
+        &mut self,
+        seen: &Seen,
+        namespace: &str,
+        service: &str,
+    ) -> (Arc<Scheduler>, Option<String>) {
+        if let Some(policy) = &self.policy {
+            return (Arc::clone(policy), None);
+        }
+        let Some(text) = config_text(seen, namespace, service) else {
+            return (Arc::clone(&self.default), None);
+        };
+        let read = self.by_text.entry(text).or_insert_with_key(|text| {
+            let config = yaml::read_value(text).map_err(|error| error.to_string())?;
+            let scheduler = Scheduler::from_config(&config).map_err(|error| error.to_string())?;
+            for warning in scheduler.warnings() {
+                tracing::warn!(namespace, picker = service, "{warning}");
+            }
+            Ok(Arc::new(scheduler))
+        });
+        match read {
+            Ok(scheduler) => (Arc::clone(scheduler), None),
+            Err(words) => (Arc::clone(&self.default), Some(words.clone())),
+        }
+    }
+}
+
+fn config_text(seen: &Seen, namespace: &str, service: &str) -> Option<String> {
+    let service = seen.services.get(namespace, service)?;
+    let template =
+        deployment_behind(service, &seen.pickers, namespace)?.spec.as_ref()?.template.spec.as_ref()?;
+    template.containers.iter().find_map(|container| {
+        if let Some(text) = flag(container, &["config-text", "configText"]) {
+            return Some(text.to_owned());
+        }
+        mounted(seen, namespace, template, container, flag(container, &["config-file", "configFile"])?)
+    })
+}
+
+fn deployment_behind<'a>(
+    service: &Service,
+    pickers: &'a Kept<Deployment>,
+    namespace: &str,
+) -> Option<&'a Arc<Deployment>> {
+    let selector = service.spec.as_ref()?.selector.as_ref().filter(|selector| !selector.is_empty())?;
+    let picked = pickers.iter().filter(|((of, _), _)| of == namespace).find(|(_, deployment)| {
+        let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
+        let labels = template.and_then(|metadata| metadata.labels.as_ref());
+        labels.is_some_and(|labels| selector.iter().all(|(label, value)| labels.get(label) == Some(value)))
+    });
+    picked.map(|(_, deployment)| deployment)
+}
+
+/// The value of a flag in the container's command line, `--x y` or `--x=y`, with one dash or two.
+fn flag<'a>(container: &'a Container, names: &[&str]) -> Option<&'a str> {
+    let mut words = container.command.iter().chain(&container.args).flatten();
+    while let Some(word) = words.next() {
+        let Some(word) = word.strip_prefix('-') else { continue };
+        let word = word.strip_prefix('-').unwrap_or(word);
+        let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+        if names.contains(&name) {
+            return value.or_else(|| words.next().map(String::as_str));
+        }
+    }
+    None
+}
+
+/// The text of a file that a container has from a ConfigMap.
+fn mounted(seen: &Seen, namespace: &str, pod: &PodSpec, container: &Container, file: &str) -> Option<String> {
+    let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+    mounts.iter().find_map(|mount| {
+        let key = file.strip_prefix(mount.mount_path.trim_end_matches('/'))?.strip_prefix('/')?;
+        let volume = pod.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
+        let source = volume.config_map.as_ref()?;
+        let item = source.items.iter().flatten().find(|item| item.path == key);
+        let key = item.map_or(key, |item| item.key.as_str());
+        seen.picker_configs.get(namespace, &source.name)?.data.as_ref()?.get(key).cloned()
+    })
+}
