@@ -60,7 +60,7 @@ impl Cache {
     }
 
     pub(super) fn used_ratio(&self) -> f64 {
-        1.0 - self.free_blocks() as f64 / f64::from(self.total)
+        (self.total as usize - self.free_blocks()) as f64 / f64::from(self.total)
     }
 
     /// The cached blocks of a chain, from its beginning, taken for one more user.
