@@ -4,9 +4,11 @@
 //! which. None of them changes a file of the tree except `generate`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the terminal")]
 
+mod bench;
 mod foreign;
 mod golden;
 mod purity;
+mod up;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ enum Task {
     Golden(golden::Args),
     /// Clients and engines of others against the shipped binary
     Foreign(foreign::Args),
+    /// Figures of the built binary, for docs/performance.md
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
         Task::Test => workspace::test(),
         Task::Golden(args) => golden::run(&args),
         Task::Foreign(args) => foreign::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -47,9 +47,25 @@ impl Default for Options {
     }
 }
 
+/// What a pass wrote, for those who watch the operator work.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Namespace of the service.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The writes to its children, in order.
+    pub changes: Vec<plan::Change>,
+}
+
 /// Runs until `stop` turns true, then ends the running passes and returns. Errors of the API server are retried and
-/// logged; none ends the loop.
-pub async fn run(client: kube::Client, options: Options, stop: watch::Receiver<bool>) {
+/// logged; none ends the loop. `reports` hears of every pass that wrote something.
+pub async fn run(
+    client: kube::Client,
+    options: Options,
+    reports: Option<mpsc::UnboundedSender<Report>>,
+    stop: watch::Receiver<bool>,
+) {
     let stores = Stores::default();
     let (change_sender, mut changes) = mpsc::unbounded_channel();
     let (key_sender, keys) = mpsc::unbounded_channel();
@@ -62,6 +78,7 @@ pub async fn run(client: kube::Client, options: Options, stop: watch::Receiver<b
         stores: stores.clone(),
         memory: apply::Memory::default(),
         options: Arc::new(options),
+        reports,
     };
     let mut stopping = stop.clone();
     let naming = async {

@@ -10,13 +10,14 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::events::Recorder;
 use plan::{Plan, Seen};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::affected::{API_VERSION, ServiceKey};
 use crate::apply::{Applied, ApplyError, Memory, api, apply};
 use crate::gather::gather;
 use crate::queue::Next;
 use crate::stores::Stores;
-use crate::{Options, certificates, publish};
+use crate::{Options, Report, certificates, publish};
 
 /// What a pass works with. Clones share everything.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ pub(crate) struct Context {
     pub(crate) memory: Memory,
     pub(crate) recorder: Recorder,
     pub(crate) options: Arc<Options>,
+    pub(crate) reports: Option<mpsc::UnboundedSender<Report>>,
 }
 
 /// Keeps the service from going before its cluster-scoped children went.
@@ -51,6 +53,10 @@ pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
     };
     // 4. apply: the only requests of a pass, and none for an object that is as wanted.
     let applied = carry_out(&context, &plan, &facts).await;
+    if let Some(reports) = context.reports.as_ref().filter(|_| !applied.changes.is_empty()) {
+        let ServiceKey { namespace, name } = key.clone();
+        let _ = reports.send(Report { namespace, name, changes: applied.changes.clone() });
+    }
     let retry = applied.errors.iter().any(|(_, error)| error.may_pass());
     // 5. judge what the server answered and what was seen of pods and gateways: pure.
     let seen = Seen {

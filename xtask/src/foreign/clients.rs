@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::foreign::up::Up;
+use crate::up::Up;
 use crate::workspace;
 
 const PATIENCE: Duration = Duration::from_secs(60);

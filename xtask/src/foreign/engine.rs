@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::foreign::clients::{http_get, succeed};
-use crate::foreign::up::Up;
+use crate::up::Up;
 use crate::workspace;
 
 /// Start-up takes half a minute on an idle machine with two cores, and several minutes on a busy one.

@@ -5,7 +5,7 @@
 
 mod clients;
 mod engine;
-mod up;
+
 
 use anyhow::{Result, bail};
 

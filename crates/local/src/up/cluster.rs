@@ -13,9 +13,17 @@ pub const GATEWAY_CLASS: &str = "llmisvc";
 /// `spec.controllerName` of the class.
 pub const GATEWAY_CONTROLLER: &str = "llmisvc.serving.kserve.io/local-gateway";
 
-/// CRDs: ours, and those of the foreign kinds that services are made of.
+/// CRDs: ours with every field spelled out, and those of the foreign kinds that services are made of.
 pub(super) fn definitions() -> Vec<Value> {
-    let mut definitions = vec![api::crd::llm_inference_service(), api::crd::llm_inference_service_config()];
+    // The API server asks its conversion hook where a cluster's would call this webhook.
+    let conversion = json!({
+        "strategy": "Webhook",
+        "webhook": {
+            "conversionReviewVersions": ["v1"],
+            "clientConfig": {"service": {"namespace": SYSTEM_NAMESPACE, "name": "llmisvc-webhook", "path": "/convert"}},
+        },
+    });
+    let mut definitions = api::crd::crds(api::crd::Edition::Full, Some(&conversion));
     definitions.extend(kinds::crds());
     definitions
 }

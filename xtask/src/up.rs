@@ -17,6 +17,8 @@ pub(crate) struct Up {
     pub(crate) endpoint: String,
     /// The kubeconfig that it wrote.
     pub(crate) kubeconfig: PathBuf,
+    /// Time from its start until all services were Ready, as it measured it.
+    pub(crate) ready_ms: f64,
 }
 
 impl Up {
@@ -38,7 +40,7 @@ impl Up {
         }
         let mut process = command.spawn().context("llmisvc up")?;
         let lines = lines_of(process.stdout.take().context("no output")?);
-        let mut up = Self { process, endpoint: String::new(), kubeconfig: data_dir.join("kubeconfig") };
+        let mut up = Self { process, endpoint: String::new(), kubeconfig: data_dir.join("kubeconfig"), ready_ms: 0.0 };
         let deadline = std::time::Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
@@ -49,6 +51,7 @@ impl Up {
             };
             let event: serde_json::Value = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
             if event["step"] == "serving" {
+                up.ready_ms = event["at_ms"].as_f64().unwrap_or(f64::NAN);
                 up.endpoint = event["endpoint"].as_str().context("no endpoint")?.to_owned();
                 return Ok(up);
             }
