@@ -5,7 +5,9 @@
 //! looks at a cluster; what a rule needs beyond the object is an argument.
 
 pub mod conditions;
+pub mod convert;
 pub mod crd;
+pub mod defaults;
 pub mod keys;
 pub mod names;
 pub mod rules;

@@ -48,6 +48,31 @@ pub enum Error {
     NoScheme(String),
 }
 
+/// What keeps `text` from being a URL at all; `None` if Go would read it. A text without a scheme is a URL, too.
+pub fn malformed(text: &str) -> Option<String> {
+    if text.chars().any(|c| c.is_ascii_control()) {
+        return Some("it contains a control character".to_owned());
+    }
+    if text.starts_with(':') {
+        return Some("there is nothing before the first colon".to_owned());
+    }
+    let escapes_fit = text
+        .split('%')
+        .skip(1)
+        .all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit()));
+    if !escapes_fit {
+        return Some("a % is not followed by two hexadecimal digits".to_owned());
+    }
+    let (_, rest) = text.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    if host.starts_with('[') && !host.contains(']') {
+        return Some("the host has a [ without ]".to_owned());
+    }
+    host.contains([' ', '<', '>', '"', '^', '`'])
+        .then(|| "the host contains a character that no host has".to_owned())
+}
+
 impl ModelUri {
     /// Splits `text`. Schemes are compared as written: `HF://` is not `hf://`.
     pub fn parse(text: &str) -> Result<Self, Error> {
@@ -99,7 +124,24 @@ impl fmt::Display for ModelUri {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, ModelUri, Scheme};
+    use super::{Error, ModelUri, Scheme, malformed};
+
+    #[test]
+    fn what_go_cannot_read_as_a_url_is_malformed() {
+        for bad in ["http://[::1", "hf://a/%zz", ":x", "hf://a b/c", "a\u{1}"] {
+            assert!(malformed(bad).is_some(), "{bad}");
+        }
+        for good in [
+            "",
+            "hf://Qwen/Qwen2-7B-Instruct",
+            "pvc://claim/a%20b",
+            "s3://bucket",
+            "Qwen/x",
+            "http://[::1]:80/x",
+        ] {
+            assert_eq!(malformed(good), None, "{good}");
+        }
+    }
 
     #[test]
     fn an_address_is_split_at_its_scheme_and_written_back() {

@@ -1,9 +1,8 @@
 //! A JSON value as it comes back after Go has read it into its types and written it again.
 //!
 //! Fields that nobody knows are gone, empty ones are left out unless Go always writes them, structs held by value are
-//! there even when nothing in them is set, and quantities are in their canonical form. Two differences from Go: an absent
-//! time is left out instead of `null`, and a list that Go always writes is left out when it is nil instead of `null`
-//! (an empty one stays). Readers treat both alike.
+//! there even when nothing in them is set, a list that Go always writes is `null` when it is nil, and quantities are in
+//! their canonical form. One difference from Go: an absent time is left out instead of `null`.
 
 use kinds::quantity;
 use serde_json::{Map, Value};
@@ -97,6 +96,7 @@ fn absent(field: &Field) -> Option<Value> {
         Type::Bool => Some(Value::from(false)),
         Type::Int32 | Type::Int64 | Type::IntOrString => Some(Value::from(0)),
         Type::Quantity => Some(Value::from("0")),
+        Type::List(_) | Type::Map(_) | Type::Pointer(_) => Some(Value::Null),
         _ => None,
     }
 }

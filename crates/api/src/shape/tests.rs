@@ -86,6 +86,7 @@ fn writing_twice_changes_nothing() {
         "router": {"scheduler": {"pool": {"spec": {"selector": {}}}}}}));
     assert_eq!(spec(once.clone()), once);
     assert_eq!(once["kvCacheOffloading"], json!({"cpu": "0"}));
+    assert_eq!(once["scaling"], json!({"keda": {"triggers": null}, "maxReplicas": 0}));
     assert_eq!(once["router"]["scheduler"]["pool"]["spec"], json!({}));
 }
 
