@@ -19,26 +19,31 @@
 //!
 //! Nothing here talks to a cluster, reads a clock or a file.
 
+mod combine;
+mod data;
 mod error;
 mod facts;
+mod finish;
+mod go_json;
+mod layer;
+mod lookup;
+mod merge;
 mod merged;
 pub mod presets;
+mod select;
 mod settings;
+mod template;
 
+pub use combine::combine;
 pub use error::{Cause, Error};
 pub use facts::Facts;
 pub use merged::{AppliedConfig, Merged, Origin, Origins, SchedulerConfig, Source, Warning};
 pub use settings::{
-    Autoscaling, Credentials, ExpirationAnnotations, GcsCredentials, Ingress, ModelRouting, OciModelMode, Prometheus, S3Credentials, Settings,
-    SettingsError, StorageInitializer,
+    Autoscaling, Credentials, ExpirationAnnotations, GcsCredentials, Ingress, ModelRouting, OciModelMode, Prometheus,
+    S3Credentials, Settings, SettingsError, StorageInitializer,
 };
 
 /// Merges, renders and validates.
 pub fn compose(facts: &Facts) -> Result<Merged, Error> {
     combine(facts)
-}
-
-/// [`compose`] without the validation of the result.
-pub fn combine(facts: &Facts) -> Result<Merged, Error> {
-    Err(Error::FixMerge { reason: format!("{}: composition is not built yet", facts.service["metadata"]["name"]) })
 }

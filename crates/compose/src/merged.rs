@@ -1,8 +1,11 @@
 //! The outcome of a composition.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
+
+use crate::merge::{LayerId, Node};
 
 /// One spec out of presets, baseRefs and service, with templates rendered.
 #[derive(Debug, Clone)]
@@ -91,26 +94,88 @@ pub enum Origin {
 }
 
 /// Field → who wrote it. Fields are JSON pointers into [`Merged::document`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Origins {
-    pub(crate) by_pointer: BTreeMap<String, Origin>,
+    root: Node,
+    layers: Layers,
+    /// What stands in the document and in no layer.
+    composed: LayerId,
 }
 
 impl Origins {
-    /// Who wrote the field at `pointer`, or its nearest ancestor of which that is known.
-    pub fn of(&self, pointer: &str) -> Option<&Origin> {
-        let mut pointer = pointer;
-        loop {
-            if let Some(origin) = self.by_pointer.get(pointer) {
-                return Some(origin);
-            }
-            pointer = &pointer[..pointer.rfind('/')?];
-        }
+    pub(crate) fn new(root: Node, layers: Layers, composed: LayerId) -> Origins {
+        Origins { root, layers, composed }
     }
 
-    /// All fields of which the writer is known, in order of their pointers.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Origin)> {
-        self.by_pointer.iter().map(|(pointer, origin)| (pointer.as_str(), origin))
+    /// Who wrote the field at `pointer`. For a part that several wrote, the one of highest precedence.
+    pub fn of(&self, pointer: &str) -> &Origin {
+        let mut node = &self.root;
+        for step in pointer.split('/').skip(1) {
+            let child = match node {
+                Node::From(_) => break,
+                Node::Map(children) => children.get(&step.replace("~1", "/").replace("~0", "~")),
+                Node::List(items) => step.parse().ok().and_then(|index: usize| items.get(index)),
+            };
+            match child {
+                Some(child) => node = child,
+                None => return self.layers.get(self.composed),
+            }
+        }
+        self.layers.get(node.highest())
+    }
+
+    /// Every field that has no fields of its own, or that one layer wrote whole, in order of the pointers.
+    pub fn fields(&self) -> Vec<(String, &Origin)> {
+        let mut fields = Vec::new();
+        self.collect(&self.root, &mut String::new(), &mut fields);
+        fields
+    }
+
+    fn collect<'o>(&'o self, node: &Node, pointer: &mut String, fields: &mut Vec<(String, &'o Origin)>) {
+        let mut step = |key: &str, child: &Node| {
+            let length = pointer.len();
+            pointer.push('/');
+            pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            self.collect(child, pointer, fields);
+            pointer.truncate(length);
+        };
+        match node {
+            Node::Map(children) => children.iter().for_each(|(key, child)| step(key, child)),
+            Node::List(items) => items.iter().enumerate().for_each(|(i, child)| step(&i.to_string(), child)),
+            Node::From(layer) => fields.push((pointer.clone(), self.layers.get(*layer))),
+        }
+    }
+}
+
+/// The layers of a composition, by their ids.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layers(Vec<Origin>);
+
+impl Layers {
+    /// A layer above all others.
+    pub(crate) fn add(&mut self, origin: Origin) -> LayerId {
+        self.0.push(origin);
+        (self.0.len() - 1) as LayerId
+    }
+
+    fn get(&self, id: LayerId) -> &Origin {
+        self.0.get(usize::from(id)).unwrap_or(&Origin::Service)
+    }
+
+    /// What a message calls it.
+    pub(crate) fn name(&self, id: LayerId) -> String {
+        self.get(id).to_string()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Preset(name) => write!(f, "preset {name}"),
+            Origin::BaseRef(name) => write!(f, "baseRef {name}"),
+            Origin::Service => f.write_str("the service"),
+            Origin::Composed(step) => f.write_str(step),
+        }
     }
 }
 

@@ -1,0 +1,146 @@
+//! The whole composition, in KServe's order.
+
+use serde_json::{Value, json};
+
+use crate::lookup::{self, Found};
+use crate::merge::{LayerId, Layered, Node};
+use crate::merged::Layers;
+use crate::{
+    AppliedConfig, Error, Facts, Merged, Origin, Origins, Source, Warning, data, finish, layer, select, template,
+};
+
+/// Presets, baseRefs and service into one document, without validation of the outcome.
+pub fn combine(facts: &Facts) -> Result<Merged, Error> {
+    let pins = select::pins(facts);
+    let mut service = layer::normal(&facts.service["spec"], "LLMInferenceService")?;
+    let refs = base_refs(facts, &service)?;
+    let resolved = resolve(&service, &refs)?;
+    // What a base says about the model's name wins even over the service: the defaulter has filled in the service's.
+    if let Some(name) = resolved.pointer("/model/name") {
+        service["model"]["name"] = name.clone();
+    }
+    let mut configs = Vec::new();
+    for (name, suffix) in select::presets(facts, &pins, &resolved) {
+        configs.push((lookup::find(facts, &name, Some(suffix), None)?, Source::Preset));
+    }
+    configs.extend(refs.into_iter().map(|found| (found, Source::UserRef)));
+
+    let mut layers = Layers::default();
+    let mut merged: Option<Layered> = None;
+    let mut applied_configs = Vec::with_capacity(configs.len());
+    for (found, source) in configs {
+        let origin = match source {
+            Source::Preset => Origin::Preset(found.name.clone()),
+            Source::UserRef => Origin::BaseRef(found.name.clone()),
+        };
+        put_over(&mut merged, found.spec.into_owned(), layers.add(origin))?;
+        applied_configs.push(AppliedConfig {
+            name: found.name,
+            namespace: found.namespace,
+            source,
+            stored: found.stored,
+        });
+    }
+    let service_layer = layers.add(Origin::Service);
+    put_over(&mut merged, service, service_layer)?;
+    let spec = merged.unwrap_or_else(|| Layered::new(json!({}), service_layer));
+    finished(facts, spec, layers, service_layer, applied_configs, pins)
+}
+
+/// The configs that `baseRefs` name, in order.
+fn base_refs(facts: &Facts, service: &Value) -> Result<Vec<Found>, Error> {
+    let refs = service["baseRefs"].as_array();
+    refs.into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(index, reference)| {
+            let name = reference["name"].as_str().unwrap_or_default();
+            lookup::find(facts, name, None, Some(format!("/spec/baseRefs/{index}/name")))
+        })
+        .collect()
+}
+
+/// What decides which presets are needed: the service with its baseRefs over it.
+fn resolve(service: &Value, refs: &[Found]) -> Result<Value, Error> {
+    let mut resolved = Layered::new(service.clone(), 0);
+    for found in refs {
+        resolved.merge(layer::spec_type(), &layer::overlay(found.spec.as_ref().clone()), 0).map_err(merge_failed)?;
+    }
+    Ok(resolved.value)
+}
+
+fn put_over(merged: &mut Option<Layered>, spec: Value, id: LayerId) -> Result<(), Error> {
+    match merged {
+        None => *merged = Some(Layered::new(spec, id)),
+        Some(below) => below.merge(layer::spec_type(), &layer::overlay(spec), id).map_err(merge_failed)?,
+    }
+    Ok(())
+}
+
+fn merge_failed(reason: String) -> Error {
+    Error::FixMerge { reason: format!("failed to merge specs: could not apply merge patch: {reason}") }
+}
+
+/// What follows the merge: templates and the parts that depend on the whole.
+fn finished(
+    facts: &Facts,
+    spec: Layered,
+    mut layers: Layers,
+    service_layer: LayerId,
+    applied_configs: Vec<AppliedConfig>,
+    pins: std::collections::BTreeMap<String, String>,
+) -> Result<Merged, Error> {
+    let mut warnings = replaced_lists(&spec, &layers, service_layer);
+    let metadata = facts.service.get("metadata").cloned().unwrap_or_else(|| json!({}));
+    let mut spec_value = spec.value;
+    finish::before_templates(&mut spec_value, facts.name());
+    let mut document = Layered {
+        value: json!({"metadata": metadata, "spec": spec_value}),
+        origin: Node::Map([("metadata".to_owned(), Node::From(service_layer)), ("spec".to_owned(), spec.origin)].into()),
+        replaced: Vec::new(),
+    };
+    let scope = data::Scope::new(facts, &document.value["spec"]);
+    warnings.extend(template::render(&mut document, &scope, service_layer)?);
+    let mut spec = layer::normal(&document.value["spec"], "failed to unmarshal config from template")?;
+    let scheduler_config = finish::after_templates(&mut spec, facts)?;
+    finish::check_adapters(&spec)?;
+    if finish::lacks_latency_predictor(scheduler_config.as_ref()) {
+        warnings.push(Warning {
+            field: "/spec/router/scheduler/config/ref".to_owned(),
+            message: "asks for predicted latencies, but the servers that predict them come only with an inline config"
+                .to_owned(),
+        });
+    }
+    let typed = serde_json::from_value(spec.clone())
+        .map_err(|error| Error::FixMerge { reason: format!("the merged spec cannot be read: {error}") })?;
+    let composed = layers.add(Origin::Composed("composition"));
+    document.value["spec"] = spec;
+    Ok(Merged {
+        spec: typed,
+        document: document.value,
+        applied_configs,
+        pins,
+        scheduler_config,
+        origins: Origins::new(document.origin, layers, composed),
+        warnings,
+    })
+}
+
+/// The user's lists that took the place of others and lost items of theirs.
+fn replaced_lists(spec: &Layered, layers: &Layers, service_layer: LayerId) -> Vec<Warning> {
+    spec.replaced
+        .iter()
+        .filter(|replaced| replaced.by == service_layer)
+        .map(|replaced| {
+            let items = if replaced.dropped == 1 { "item" } else { "items" };
+            Warning {
+                field: format!("/spec{}", replaced.pointer),
+                message: format!(
+                    "replaces the list of {}; {} of its {items} are not in it any more",
+                    layers.name(replaced.before),
+                    replaced.dropped
+                ),
+            }
+        })
+        .collect()
+}

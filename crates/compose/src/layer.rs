@@ -1,0 +1,41 @@
+//! A spec as a layer: how Go would write it, and what of it becomes the patch.
+
+use std::sync::LazyLock;
+
+use api::shape::{self, Struct};
+use serde_json::{Value, json};
+
+use crate::Error;
+
+static SPEC: LazyLock<&'static Struct> =
+    LazyLock::new(|| shape::find("api.LLMInferenceServiceSpec").expect("the table of types has the spec"));
+
+/// The type of `spec`.
+pub(crate) fn spec_type() -> &'static Struct {
+    &SPEC
+}
+
+/// The paths of pod specs whose `containers` Go never leaves nil in a layer that goes over another.
+const PODS: &[&str] =
+    &["/template", "/worker", "/prefill/template", "/prefill/worker", "/router/scheduler/template"];
+
+/// `spec` as Go writes it after it has read it. `whose` is named if it cannot be read.
+pub(crate) fn normal(spec: &Value, whose: &str) -> Result<Value, Error> {
+    shape::marshal(spec_type(), spec).map_err(|error| Error::FixMerge { reason: format!("{whose}: spec.{error}") })
+}
+
+/// What of a normal spec goes over the layers below.
+pub(crate) fn overlay(mut spec: Value) -> Value {
+    for pointer in PODS {
+        if let Some(Value::Object(pod)) = spec.pointer_mut(pointer) {
+            pod.entry("containers").or_insert_with(|| json!([]));
+        }
+    }
+    // An empty URI equals that of an empty spec, so it is not part of the patch.
+    if let Some(model) = spec.get_mut("model").and_then(Value::as_object_mut)
+        && model.get("uri").and_then(Value::as_str) == Some("")
+    {
+        model.remove("uri");
+    }
+    spec
+}

@@ -1,0 +1,82 @@
+//! Where a config is: in the service's namespace, in the system namespace, or compiled in.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use api::shape;
+use api::v1alpha2::{API_VERSION, CONFIG_KIND};
+use serde_json::Value;
+
+use crate::{Error, Facts, layer, presets};
+
+/// A config that was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    /// `false` if the embedded preset stands in for an object.
+    pub(crate) stored: bool,
+    /// Its spec as Go writes it.
+    pub(crate) spec: Cow<'static, Value>,
+}
+
+/// The embedded presets' specs as Go writes them, in the order of [`presets::all`].
+static EMBEDDED: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| {
+    presets::all()
+        .iter()
+        .filter_map(|preset| Some((preset.name, layer::normal(&preset.document["spec"], preset.name).ok()?)))
+        .collect()
+});
+
+/// How many similar names an error offers.
+const OFFERED: usize = 3;
+
+/// The config of that name. `preset` is its name without prefix if it is one; `field` is what asks for it.
+pub(crate) fn find(facts: &Facts, name: &str, preset: Option<&str>, field: Option<String>) -> Result<Found, Error> {
+    let namespaces = [facts.namespace(), facts.system_namespace.as_str()];
+    for namespace in namespaces {
+        if let Some(config) = facts.objects.get(API_VERSION, CONFIG_KIND, Some(namespace), name) {
+            let whose = format!("{CONFIG_KIND} {namespace}/{name}");
+            return Ok(Found {
+                name: name.to_owned(),
+                namespace: namespace.to_owned(),
+                stored: true,
+                spec: Cow::Owned(layer::normal(&config["spec"], &whose)?),
+            });
+        }
+    }
+    let suffix = preset.or_else(|| name.strip_prefix(facts.config_prefix.as_str()));
+    if let Some((_, spec)) = suffix.and_then(|suffix| EMBEDDED.iter().find(|(known, _)| *known == suffix)) {
+        return Ok(Found {
+            name: name.to_owned(),
+            namespace: facts.system_namespace.clone(),
+            stored: false,
+            spec: Cow::Borrowed(spec),
+        });
+    }
+    Err(Error::ConfigNotFound {
+        name: name.to_owned(),
+        namespaces: namespaces.iter().map(|namespace| (*namespace).to_owned()).collect(),
+        nearest: nearest(facts, name, &namespaces),
+        field,
+    })
+}
+
+fn nearest(facts: &Facts, name: &str, namespaces: &[&str]) -> Vec<String> {
+    let mut names: Vec<String> = facts
+        .objects
+        .of_kind(API_VERSION, CONFIG_KIND)
+        .filter(|(key, _)| key.namespace.as_deref().is_some_and(|namespace| namespaces.contains(&namespace)))
+        .map(|(key, _)| key.name.clone())
+        .chain(presets::all().iter().map(|preset| format!("{}{}", facts.config_prefix, preset.name)))
+        .collect();
+    names.sort();
+    names.dedup();
+    let mut offered = Vec::new();
+    while offered.len() < OFFERED {
+        let Some(near) = shape::nearest(name, names.iter().map(String::as_str)).map(str::to_owned) else { break };
+        names.retain(|known| *known != near);
+        offered.push(near);
+    }
+    offered
+}

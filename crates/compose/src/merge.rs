@@ -1,0 +1,286 @@
+//! Two layers into one, as Kubernetes' strategic merge does it for these types, and who wrote what.
+//!
+//! KServe makes a patch from each layer as Go writes it, so a layer can add and replace but never delete: what Go leaves
+//! out (nil, and zero values that are not behind a pointer) is not in the patch. Items of lists with a merge key are
+//! matched by it; all other lists are replaced whole.
+
+use std::collections::BTreeMap;
+
+use api::shape::{Struct, Type};
+use serde_json::{Map, Value};
+
+/// Index into the layers of a composition, lowest precedence first.
+pub(crate) type LayerId = u16;
+
+/// Which layer each part of a document came from, in the shape of the document.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Node {
+    /// This and all below.
+    From(LayerId),
+    /// By key.
+    Map(BTreeMap<String, Node>),
+    /// By position.
+    List(Vec<Node>),
+}
+
+/// A list of which a later layer took the place.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Replaced {
+    /// JSON pointer into the spec.
+    pub(crate) pointer: String,
+    /// Who had written it.
+    pub(crate) before: LayerId,
+    /// How many of its items are not in the new list.
+    pub(crate) dropped: usize,
+    /// Who wrote the new list.
+    pub(crate) by: LayerId,
+}
+
+/// A document under construction.
+#[derive(Debug, Clone)]
+pub(crate) struct Layered {
+    pub(crate) value: Value,
+    pub(crate) origin: Node,
+    pub(crate) replaced: Vec<Replaced>,
+}
+
+impl Layered {
+    /// The lowest layer.
+    pub(crate) fn new(value: Value, layer: LayerId) -> Layered {
+        Layered { value, origin: Node::From(layer), replaced: Vec::new() }
+    }
+
+    /// Puts `overlay` over it.
+    pub(crate) fn merge(&mut self, type_: &Struct, overlay: &Value, layer: LayerId) -> Result<(), String> {
+        let mut walk = Walk { layer, pointer: String::new(), replaced: &mut self.replaced };
+        if let (Value::Object(base), Value::Object(overlay)) = (&mut self.value, overlay) {
+            walk.merge_struct(type_, base, &mut self.origin, overlay)?;
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// The children of an object, made explicit.
+    pub(crate) fn children(&mut self, value: &Map<String, Value>) -> &mut BTreeMap<String, Node> {
+        if let Node::From(layer) = *self {
+            *self = Node::Map(value.keys().map(|key| (key.clone(), Node::From(layer))).collect());
+        }
+        if !matches!(self, Node::Map(_)) {
+            *self = Node::Map(BTreeMap::new());
+        }
+        match self {
+            Node::Map(children) => children,
+            _ => unreachable!("made a map above"),
+        }
+    }
+
+    /// The items of a list, made explicit.
+    fn items(&mut self, length: usize) -> &mut Vec<Node> {
+        if let Node::From(layer) = *self {
+            *self = Node::List(vec![Node::From(layer); length]);
+        }
+        if !matches!(self, Node::List(_)) {
+            *self = Node::List(Vec::new());
+        }
+        match self {
+            Node::List(items) => items,
+            _ => unreachable!("made a list above"),
+        }
+    }
+
+    /// The highest layer in it.
+    pub(crate) fn highest(&self) -> LayerId {
+        match self {
+            Node::From(layer) => *layer,
+            Node::Map(children) => children.values().map(Node::highest).max().unwrap_or(0),
+            Node::List(items) => items.iter().map(Node::highest).max().unwrap_or(0),
+        }
+    }
+}
+
+struct Walk<'w> {
+    layer: LayerId,
+    pointer: String,
+    replaced: &'w mut Vec<Replaced>,
+}
+
+impl Walk<'_> {
+    fn within<T>(&mut self, key: &str, work: impl FnOnce(&mut Self) -> T) -> T {
+        let length = self.pointer.len();
+        self.pointer.push('/');
+        self.pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        let outcome = work(self);
+        self.pointer.truncate(length);
+        outcome
+    }
+
+    fn merge_struct(
+        &mut self,
+        type_: &Struct,
+        base: &mut Map<String, Value>,
+        origin: &mut Node,
+        overlay: &Map<String, Value>,
+    ) -> Result<(), String> {
+        let children = origin.children(base);
+        for (key, theirs) in overlay {
+            let Some(ours) = base.get_mut(key) else {
+                base.insert(key.clone(), theirs.clone());
+                children.insert(key.clone(), Node::From(self.layer));
+                continue;
+            };
+            let child = children.entry(key.clone()).or_insert(Node::From(self.layer));
+            let field = type_.field(key);
+            let merge_key = field.and_then(|field| field.merge_key);
+            self.within(key, |walk| walk.merge_value(field.map(|field| &field.type_), merge_key, ours, child, theirs))?;
+        }
+        Ok(())
+    }
+
+    fn merge_value(
+        &mut self,
+        type_: Option<&Type>,
+        merge_key: Option<&str>,
+        ours: &mut Value,
+        origin: &mut Node,
+        theirs: &Value,
+    ) -> Result<(), String> {
+        let type_ = match type_ {
+            Some(Type::Pointer(inner)) => Some(inner.as_ref()),
+            type_ => type_,
+        };
+        match (type_, &mut *ours, theirs) {
+            (Some(struct_ @ Type::Struct(_)), Value::Object(base), Value::Object(overlay)) => {
+                if let Some(struct_) = struct_.as_struct() {
+                    return self.merge_struct(struct_, base, origin, overlay);
+                }
+            }
+            (Some(Type::Map(element)), Value::Object(base), Value::Object(overlay)) => {
+                let children = origin.children(base);
+                for (key, theirs) in overlay {
+                    let Some(ours) = base.get_mut(key) else {
+                        base.insert(key.clone(), theirs.clone());
+                        children.insert(key.clone(), Node::From(self.layer));
+                        continue;
+                    };
+                    let child = children.entry(key.clone()).or_insert(Node::From(self.layer));
+                    self.within(key, |walk| walk.merge_value(Some(element), None, ours, child, theirs))?;
+                }
+                return Ok(());
+            }
+            (Some(Type::Any), Value::Object(base), Value::Object(overlay)) => {
+                return self.merge_any(base, origin, overlay);
+            }
+            (Some(Type::List(element)), Value::Array(base), Value::Array(overlay)) => {
+                if let (Some(struct_), Some(merge_key)) = (element.as_struct(), merge_key) {
+                    return self.merge_list(struct_, merge_key, base, origin, overlay);
+                }
+                let dropped = base.iter().filter(|item| !overlay.contains(item)).count();
+                if dropped > 0 {
+                    self.replaced.push(Replaced {
+                        pointer: self.pointer.clone(),
+                        before: origin.highest(),
+                        dropped,
+                        by: self.layer,
+                    });
+                }
+            }
+            _ => {}
+        }
+        *ours = theirs.clone();
+        *origin = Node::From(self.layer);
+        Ok(())
+    }
+
+    /// Free JSON has no merge rules: Kubernetes adds and replaces, and gives up where both have a map or both a list.
+    fn merge_any(
+        &mut self,
+        base: &mut Map<String, Value>,
+        origin: &mut Node,
+        overlay: &Map<String, Value>,
+    ) -> Result<(), String> {
+        let children = origin.children(base);
+        for (key, theirs) in overlay {
+            if let Some(ours) = base.get(key)
+                && ((ours.is_object() && theirs.is_object()) || (ours.is_array() && theirs.is_array()))
+            {
+                return Err(format!("unable to find api field in struct RawExtension for the json field \"{key}\""));
+            }
+            base.insert(key.clone(), theirs.clone());
+            children.insert(key.clone(), Node::From(self.layer));
+        }
+        Ok(())
+    }
+
+    fn merge_list(
+        &mut self,
+        element: &Struct,
+        merge_key: &str,
+        base: &mut Vec<Value>,
+        origin: &mut Node,
+        overlay: &[Value],
+    ) -> Result<(), String> {
+        let before: Vec<Value> = base.iter().map(|item| item[merge_key].clone()).collect();
+        let origins = origin.items(base.len());
+        for theirs in overlay {
+            let key = &theirs[merge_key];
+            let found = base.iter().position(|item| item[merge_key] == *key);
+            match (found, theirs) {
+                (Some(at), Value::Object(overlay)) => {
+                    let step = index_step(key, at);
+                    let child = &mut origins[at];
+                    if let Some(Value::Object(item)) = base.get_mut(at) {
+                        self.within(&step, |walk| walk.merge_struct(element, item, child, overlay))?;
+                    }
+                }
+                _ => {
+                    base.push(theirs.clone());
+                    origins.push(Node::From(self.layer));
+                }
+            }
+        }
+        if overlay.is_empty() {
+            return Ok(());
+        }
+        let order = order(base, merge_key, &before, overlay);
+        let mut items: Vec<Option<Value>> = std::mem::take(base).into_iter().map(Some).collect();
+        let mut nodes: Vec<Option<Node>> = std::mem::take(origins).into_iter().map(Some).collect();
+        for index in order {
+            base.extend(items[index].take());
+            origins.extend(nodes[index].take());
+        }
+        Ok(())
+    }
+}
+
+/// How a warning names an item: by its name if it has one.
+fn index_step(key: &Value, at: usize) -> String {
+    key.as_str().map_or_else(|| at.to_string(), str::to_owned)
+}
+
+/// The order of a merged list, as indexes into `merged`: items of the overlay in its order; an item that only the base
+/// has goes before an overlay's item if that one stood after it in the base, and else comes last.
+fn order(merged: &[Value], merge_key: &str, before: &[Value], overlay: &[Value]) -> Vec<usize> {
+    let place = |list: &[Value], key: &Value| list.iter().position(|known| known == key);
+    let wanted: Vec<Value> = overlay.iter().map(|item| item[merge_key].clone()).collect();
+    let key = |index: usize| &merged[index][merge_key];
+    let (mut theirs, ours): (Vec<usize>, Vec<usize>) =
+        (0..merged.len()).partition(|index| wanted.contains(key(*index)));
+    theirs.sort_by_key(|index| place(&wanted, key(*index)));
+    let mut ordered = Vec::with_capacity(merged.len());
+    let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
+    loop {
+        match (ours.peek(), theirs.peek()) {
+            (Some(left), Some(right)) => {
+                let stays_before = match (place(before, key(*left)), place(before, key(*right))) {
+                    (Some(left), Some(right)) => left < right,
+                    _ => false,
+                };
+                ordered.extend(if stays_before { ours.next() } else { theirs.next() });
+            }
+            (Some(_), None) => ordered.extend(ours.next()),
+            (None, Some(_)) => ordered.extend(theirs.next()),
+            (None, None) => return ordered,
+        }
+    }
+}
