@@ -32,27 +32,7 @@ pub struct LLMInferenceServiceStatus {
     /// Gateways, routes and the picker in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router: Option<RouterStatus>,
-    /// Where requests go: a pool or a Service, with its port.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BackendReference {
-    /// API group; empty is the core group.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// Kind; a Service when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// Name.
-    pub name: String,
-    /// Namespace; `None` is the service's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Port; `None` where the kind knows its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<i32>,
-}
-
-/// Workloads in use.
+    /// Workloads in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workloads: Option<WorkloadsStatus>,
     /// What the spec was merged from, weakest first; the service itself is not listed.
@@ -182,6 +162,26 @@ pub struct GroupMemberStatus {
     /// Where its share goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend_ref: Option<BackendReference>,
+}
+
+/// Where requests go: a pool or a Service, with its port.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackendReference {
+    /// API group; empty is the core group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Kind; a Service when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Name.
+    pub name: String,
+    /// Namespace; `None` is the service's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Port; `None` where the kind knows its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<i32>,
 }
 
 /// Workloads in use.
