@@ -7,6 +7,7 @@
 
 mod build;
 mod diff;
+mod judge;
 mod prune;
 mod quantity;
 mod rbac;
@@ -22,6 +23,7 @@ use serde_json::Value;
 
 pub use build::{build, finalize, teardown};
 pub use diff::{Change, Verb, changes};
+pub use judge::judge;
 pub use tls::{CertificateOrder, Issued, Verdict};
 
 /// What is to be done for one service.
@@ -144,16 +146,4 @@ impl EventType {
             EventType::Warning => "Warning",
         }
     }
-}
-
-/// The status to publish and the events to record, from what was seen.
-pub fn judge(
-    _facts: &compose::Facts,
-    _composed: Result<&compose::Merged, &compose::Error>,
-    _plan: &Plan,
-    _seen: &Seen,
-    previous: Option<&api::v1alpha2::LLMInferenceServiceStatus>,
-    _now: jiff::Timestamp,
-) -> Judged {
-    Judged { status: previous.cloned().unwrap_or_default(), events: Vec::new() }
 }

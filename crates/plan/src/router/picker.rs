@@ -10,7 +10,7 @@ use crate::rbac;
 use crate::storage::{MAIN, container_mut};
 use crate::subject::{Subject, string_map};
 use crate::workload::pod::template;
-use crate::workload::single::{live_replicas, selector, user_account_name};
+use crate::workload::single::{kept_replicas, selector, user_account_name};
 use crate::workload::tracing::trace_picker;
 
 /// Container ports that the picker's Service shows, by name.
@@ -131,7 +131,7 @@ fn deployment(subject: &Subject, mut pod: PodSpec, live: Option<&Value>) -> Resu
     labels.extend(scheduler.labels.clone());
     let (selector, pod_labels) = selector(&base, &labels, live);
     let mut spec = Map::new();
-    if let Some(replicas) = scheduler.replicas.or_else(|| live_replicas(live)) {
+    if let Some(replicas) = scheduler.replicas.or_else(|| kept_replicas(live)) {
         spec.insert("replicas".to_owned(), json!(replicas));
     }
     spec.insert("selector".to_owned(), json!({"matchLabels": selector}));

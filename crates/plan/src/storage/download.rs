@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use super::{
-    Attachment, Error, INITIALIZER, MAIN, PROVISION_VOLUME, add_env, add_mount, add_volume, credentials, env, mount_in,
+    Attachment, Error, INITIALIZER, MAIN, MODEL_PATH, PROVISION_VOLUME, add_env, add_mount, add_volume, credentials, env, mount_in,
     remove_initializer,
 };
 use crate::subject::Subject;
@@ -36,14 +36,19 @@ pub(super) fn attach(
     let live_image = live.and_then(|container| container["image"].as_str());
     // A newer image in the settings must not restart pods that have their model already.
     let image = live_image.or(Some(settings.image.as_str()).filter(|image| !image.is_empty())).unwrap_or(DEFAULT_IMAGE);
-    let mount_path = common_parent(pairs);
-    let mount = |read_only| VolumeMount {
-        mount_path: mount_path.clone(),
+    // The download has a folder of its own; where the model is read from may lie deeper.
+    let download_path = if pairs.len() == 1 && has_base { MODEL_PATH.to_owned() } else { common_parent(pairs) };
+    let read_path = if pairs.len() == 1 && has_base { attachment.path.to_owned() } else { download_path.clone() };
+    let mount = |path: &str, read_only| VolumeMount {
+        mount_path: path.to_owned(),
         name: PROVISION_VOLUME.to_owned(),
         read_only,
         ..VolumeMount::default()
     };
-    let args: Vec<String> = pairs.iter().flat_map(|(uri, path)| [uri.clone(), path.clone()]).collect();
+    let args: Vec<String> = match pairs {
+        [(uri, _)] if has_base => vec![uri.clone(), MODEL_PATH.to_owned()],
+        pairs => pairs.iter().flat_map(|(uri, path)| [uri.clone(), path.clone()]).collect(),
+    };
     let mut container = Container {
         name: INITIALIZER.to_owned(),
         image: Some(image.to_owned()),
@@ -69,12 +74,12 @@ pub(super) fn attach(
     }
     container.args = Some(args);
     container.command = None;
-    let mut mounts = vec![mount(None)];
+    let mut mounts = vec![mount(&download_path, None)];
     mounts.extend(
         container.volume_mounts.take().into_iter().flatten().filter(|present| present.name != PROVISION_VOLUME),
     );
     container.volume_mounts = Some(mounts);
-    mount_in(pod, MAIN, mount(Some(true)));
+    mount_in(pod, MAIN, mount(&read_path, Some(true)));
     add_volume(
         pod,
         Volume {

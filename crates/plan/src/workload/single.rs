@@ -10,6 +10,9 @@ use super::{COMPONENT, Error, PREFILL_COMPONENT, user_account};
 use crate::rbac;
 use crate::subject::{Labels, ROLE, Subject, WORKLOAD_LABEL, string_map};
 
+/// Name under which the operator applies.
+const FIELD_MANAGER: &str = "llmisvc";
+
 /// Accounts and Deployments of single-node workloads, in order.
 pub(crate) fn objects(subject: &Subject) -> Result<Vec<Value>, Error> {
     let mut objects = accounts(subject)?;
@@ -153,7 +156,7 @@ pub(crate) struct Shape<'a> {
 fn deployment(subject: &Subject, shape: &Shape, pod: &PodSpec) -> Value {
     let (selector, pod_labels) = selector(&shape.base, &shape.pod_labels, shape.live);
     let mut spec = Map::new();
-    if let Some(replicas) = shape.workload.replicas.or_else(|| live_replicas(shape.live)) {
+    if let Some(replicas) = shape.workload.replicas.or_else(|| kept_replicas(shape.live)) {
         spec.insert("replicas".to_owned(), json!(replicas));
     }
     spec.insert("selector".to_owned(), json!({"matchLabels": selector}));
@@ -191,9 +194,17 @@ pub(crate) fn selector(base: &Labels, pod_labels: &Labels, live: Option<&Value>)
     }
 }
 
-/// Replicas as they are; an autoscaler or a person may have set them.
-pub(crate) fn live_replicas(live: Option<&Value>) -> Option<i32> {
-    live.and_then(|live| live.pointer("/spec/replicas")).and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok())
+/// Replicas to go on asking for although the spec names none: those that we alone have set so far. If another manager, an
+/// autoscaler or a person, has set them too, the number is theirs and we say nothing.
+pub(crate) fn kept_replicas(live: Option<&Value>) -> Option<i32> {
+    let live = live?;
+    let owns = |entry: &&Value| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null();
+    let mut owners = live["metadata"]["managedFields"].as_array().into_iter().flatten().filter(owns).peekable();
+    owners.peek()?;
+    if owners.any(|entry| entry["manager"] != FIELD_MANAGER) {
+        return None;
+    }
+    live.pointer("/spec/replicas").and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok())
 }
 
 fn strategy(rollout: Option<&RolloutStrategy>) -> Option<Value> {
