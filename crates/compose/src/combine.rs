@@ -47,6 +47,30 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
     finished(facts, spec, layers, service_layer, applied_configs, pins)
 }
 
+/// The specs of `configs` merged, later ones over earlier ones; nothing else is done.
+pub fn merge(configs: &[Value]) -> Result<Value, Error> {
+    let mut merged = None;
+    for config in configs {
+        let name = config.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("config");
+        put_over(&mut merged, layer::normal(&config["spec"], name)?, 0)?;
+    }
+    layer::normal(&merged.map_or(Value::Null, |layered| layered.value), "merged")
+}
+
+/// `config` with its templates rendered for the service of `facts`, of which they see the spec as it is.
+pub fn render(config: &Value, facts: &Facts) -> Result<Value, Error> {
+    const CONFIG: LayerId = 0;
+    const NOBODY: LayerId = 1;
+    let scope = data::Scope::new(facts, &config["spec"]);
+    let parts = json!({"metadata": config["metadata"], "spec": layer::normal(&config["spec"], "config")?});
+    let mut document = Layered::new(parts, CONFIG);
+    template::render(&mut document, Some(&facts.service), &scope, NOBODY)?;
+    let mut rendered = config.clone();
+    rendered["metadata"] = document.value["metadata"].take();
+    rendered["spec"] = layer::normal(&document.value["spec"], "failed to unmarshal config from template")?;
+    Ok(rendered)
+}
+
 /// The configs that `baseRefs` name, in order.
 fn base_refs(facts: &Facts, service: &Value) -> Result<Vec<Found>, Error> {
     let refs = service["baseRefs"].as_array();
@@ -100,7 +124,7 @@ fn finished(
         replaced: Vec::new(),
     };
     let scope = data::Scope::new(facts, &document.value["spec"]);
-    warnings.extend(template::render(&mut document, &scope, service_layer)?);
+    warnings.extend(template::render(&mut document, None, &scope, service_layer)?);
     let mut spec = layer::normal(&document.value["spec"], "failed to unmarshal config from template")?;
     let scheduler_config = finish::after_templates(&mut spec, facts)?;
     finish::check_adapters(&spec)?;

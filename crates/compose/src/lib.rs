@@ -34,7 +34,7 @@ mod select;
 mod settings;
 mod template;
 
-pub use combine::combine;
+pub use combine::{combine, merge, render};
 pub use error::{Cause, Error};
 pub use facts::Facts;
 pub use merged::{AppliedConfig, Merged, Origin, Origins, SchedulerConfig, Source, Warning};

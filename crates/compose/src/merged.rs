@@ -102,6 +102,13 @@ pub struct Origins {
     composed: LayerId,
 }
 
+/// Of nothing: every field counts as the service's own.
+impl Default for Origins {
+    fn default() -> Self {
+        Origins { root: Node::From(0), layers: Layers::default(), composed: 0 }
+    }
+}
+
 impl Origins {
     pub(crate) fn new(root: Node, layers: Layers, composed: LayerId) -> Origins {
         Origins { root, layers, composed }

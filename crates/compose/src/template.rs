@@ -40,13 +40,14 @@ enum Outcome {
     Whole(Value),
 }
 
-/// Renders all strings of `document`. `service` is the layer of the user.
+/// Renders all strings of `document`. Templates see `seen`, or the document itself; `service` is the layer of the user.
 pub(crate) fn render(
     document: &mut Layered,
+    seen: Option<&Value>,
     scope: &data::Scope<'_>,
     service: LayerId,
 ) -> Result<Vec<Warning>, Error> {
-    match outcome(document, scope, service)? {
+    match outcome(document, seen, scope, service)? {
         Outcome::Strings(rendered, warnings) => {
             if !rendered.is_empty() {
                 apply(&mut document.value, Some(&mut document.origin), &mut rendered.into_iter());
@@ -60,11 +61,16 @@ pub(crate) fn render(
     }
 }
 
-fn outcome(document: &Layered, scope: &data::Scope<'_>, service: LayerId) -> Result<Outcome, Error> {
+fn outcome(
+    document: &Layered,
+    seen: Option<&Value>,
+    scope: &data::Scope<'_>,
+    service: LayerId,
+) -> Result<Outcome, Error> {
     let mut texts = Vec::new();
     collect(&document.value, &document.origin, service, &mut String::new(), false, &mut texts);
     let functions = data::functions();
-    let root = scope.root(&document.value);
+    let root = scope.root(seen.unwrap_or(&document.value));
     if texts.iter().any(|text| text.template.is_err())
         && let Some(whole) = render_whole(&document.value, &root, &functions)
     {
