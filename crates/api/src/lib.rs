@@ -4,6 +4,7 @@
 //! defaults that an API server with KServe's webhooks would write, and the CRDs for such an API server. Nothing here
 //! looks at a cluster; what a rule needs beyond the object is an argument.
 
+pub mod admission;
 pub mod conditions;
 pub mod convert;
 pub mod crd;
@@ -14,6 +15,7 @@ pub mod rules;
 pub mod shape;
 pub mod uri;
 pub mod v1alpha2;
+pub mod validate;
 
 /// The API group of both kinds.
 pub const GROUP: &str = "serving.kserve.io";

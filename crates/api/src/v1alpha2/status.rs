@@ -109,7 +109,7 @@ pub struct GatewayStatus {
     /// Which one.
     #[serde(flatten)]
     pub gateway: ObjectReference,
-    /// Its listeners in use.
+    /// Names of its listeners in use; empty means all.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub listeners: Vec<ListenerStatus>,
     /// The routes that are attached to it.
@@ -117,9 +117,9 @@ pub struct GatewayStatus {
     pub http_routes: Vec<ObjectReference>,
 }
 
-/// A listener in use.
+/// A listener in use; in JSON its name alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(transparent)]
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,

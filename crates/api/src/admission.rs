@@ -1,0 +1,193 @@
+//! What an API server with KServe's webhooks makes of an object: the object as it is stored, or why it is refused.
+//!
+//! `render`, the local machine and the cluster's webhooks all go through here, so a file means the same to each. The order
+//! is the server's: null values and unknown fields go, defaults come, the mutating webhook runs (services only), the
+//! schema and its rules are checked, then the validating webhook. What a config's templates render to is not looked at.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use kinds::Objects;
+use kinds::schema::{self, Schema, Violation, ViolationType};
+use serde_json::Value;
+
+use crate::crd::{Kind, Version, root_schema};
+use crate::validate::{self, Finding, Verdict};
+use crate::{convert, defaults, rules, shape, uri};
+
+static SCHEMAS: LazyLock<BTreeMap<(Kind, Version), Schema>> = LazyLock::new(|| {
+    let all = [Kind::Service, Kind::Config]
+        .into_iter()
+        .flat_map(|kind| [Version::V1alpha1, Version::V1alpha2].map(|version| (kind, version)));
+    all.filter_map(|(kind, version)| {
+        Some(((kind, version), Schema::parse(&root_schema(kind, version)).ok()?))
+    })
+    .collect()
+});
+
+/// What a request knows beside the object.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request<'a> {
+    /// The object before, in v1alpha2; `None` for a new one.
+    pub old: Option<&'a Value>,
+    /// Caches of models; `None` if the cluster does not use them.
+    pub caches: Option<&'a Objects>,
+}
+
+/// An object that is accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admitted {
+    /// The object as stored: v1alpha2, with all defaults.
+    pub object: Value,
+    /// Fields that nobody knows, and that are gone.
+    pub pruned: Vec<String>,
+    /// Said to the user.
+    pub warnings: Vec<String>,
+}
+
+/// An object that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status: 422 for an object that breaks rules, 400 for one that cannot be read.
+    pub code: u16,
+    /// What is wrong, in the server's order. For 400 the field alone tells.
+    pub causes: Vec<Finding>,
+}
+
+/// What becomes of `object`. Anything but our two kinds comes back as it is.
+pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> {
+    let version = object["apiVersion"].as_str().and_then(Version::of);
+    let kind = object["kind"].as_str().and_then(Kind::of);
+    let (Some(version), Some(kind)) = (version, kind) else {
+        return Ok(Admitted { object: object.clone(), pruned: Vec::new(), warnings: Vec::new() });
+    };
+    let mut object = object.clone();
+    let pruned = fill(kind, version, &mut object);
+    if kind == Kind::Service {
+        object = mutate(object, version, request)?;
+        fill(kind, version, &mut object);
+    }
+    let violations = check(kind, version, &object);
+    if !violations.is_empty() {
+        let causes = violations.into_iter().map(|violation| Finding { rule: "schema", violation }).collect();
+        return Err(Refusal { code: 422, causes });
+    }
+    let mut stored = convert::convert(&object, Version::V1alpha2);
+    fill(kind, Version::V1alpha2, &mut stored);
+    let verdict = validate_stored(kind, version, &stored, request.old)?;
+    if verdict.findings.is_empty() {
+        Ok(Admitted { object: stored, pruned, warnings: verdict.warnings })
+    } else {
+        Err(Refusal { code: 422, causes: verdict.findings })
+    }
+}
+
+/// Everything that the schema of `version` says against the object, its name and its rules included.
+pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Violation> {
+    let mut violations: Vec<Violation> = validate::name_violation(object).into_iter().collect();
+    let Some(schema) = SCHEMAS.get(&(kind, version)) else { return violations };
+    violations.extend(schema::validate(schema, object));
+    if schema::blocks_rules(&violations) {
+        violations.push(Violation::rules_not_checked());
+        return violations;
+    }
+    for applied in schema.rules(object, None) {
+        if rules::holds(&applied.rule.rule, applied.value) == Some(false) {
+            let words = applied.rule.message.as_deref().unwrap_or(&applied.rule.rule);
+            let detail = format!("Invalid value: {words}");
+            violations.push(Violation::new(ViolationType::Invalid, &applied.path, detail));
+        }
+    }
+    violations
+}
+
+/// What the mutating webhook answers: the service as Go writes it, with the defaults.
+pub fn mutate(object: Value, version: Version, request: Request<'_>) -> Result<Value, Refusal> {
+    let mut service = go(&object, version)?;
+    if version == Version::V1alpha1 {
+        service = go(&convert::convert(&service, Version::V1alpha2), Version::V1alpha2)?;
+    }
+    defaults::apply(&mut service, request.caches);
+    if version == Version::V1alpha1 {
+        service = go(&convert::convert(&service, Version::V1alpha1), Version::V1alpha1)?;
+    }
+    Ok(service)
+}
+
+fn validate_stored(
+    kind: Kind,
+    version: Version,
+    stored: &Value,
+    old: Option<&Value>,
+) -> Result<Verdict, Refusal> {
+    let read = go(stored, Version::V1alpha2)?;
+    Ok(match kind {
+        Kind::Service => validate::service(&read, old, version == Version::V1alpha1),
+        Kind::Config => validate::config(&read, old),
+    })
+}
+
+/// The object as Go writes it. What it cannot read is a bad request, as the webhook says.
+fn go(object: &Value, version: Version) -> Result<Value, Refusal> {
+    let bad = |field: &str, detail: String| Refusal {
+        code: 400,
+        causes: vec![Finding {
+            rule: "type",
+            violation: Violation::new(ViolationType::TypeInvalid, field, detail),
+        }],
+    };
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let Some(type_) = shape::root(version.api_version(), kind) else { return Ok(object.clone()) };
+    let mut written = shape::marshal(type_, object).map_err(|error| bad(error.path(), error.to_string()))?;
+    let model = &object["spec"]["model"];
+    let adapters = model["lora"]["adapters"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (index, model) in std::iter::once(model).chain(adapters).enumerate() {
+        if let Some(problem) = model["uri"].as_str().and_then(uri::malformed) {
+            let field = match index {
+                0 => "spec.model.uri".to_owned(),
+                index => format!("spec.model.lora.adapters[{}].uri", index - 1),
+            };
+            return Err(bad(&field, format!("{field} is not a URL: {problem}")));
+        }
+    }
+    for name in ["apiVersion", "kind", "metadata"] {
+        if let Some(value) = object.get(name) {
+            written[name] = value.clone();
+        }
+    }
+    // Go writes an empty status; the server drops it from a request anyway.
+    if let (Some(fields), true) = (written.as_object_mut(), object["status"].is_null()) {
+        fields.remove("status");
+    }
+    Ok(written)
+}
+
+/// Null values and unknown fields go, defaults come. Gives the unknown fields.
+fn fill(kind: Kind, version: Version, object: &mut Value) -> Vec<String> {
+    let Some(schema) = SCHEMAS.get(&(kind, version)) else { return Vec::new() };
+    let pruned = schema::prune(schema, object);
+    schema::apply_defaults(schema, object);
+    pruned
+}
+
+/// `a; b; c`
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, cause) in self.causes.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            match self.code {
+                400 => f.write_str(&cause.violation.detail)?,
+                _ => write!(f, "{}", cause.violation)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests;
