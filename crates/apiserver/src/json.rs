@@ -58,6 +58,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        // Go prints 1.0 as 1.
+        if v.fract() == 0.0 && v.abs() < 9e15 {
+            return Ok((v as i64).into());
+        }
         Ok(Number::from_f64(v).map_or(Value::Null, Value::Number))
     }
 

@@ -1,8 +1,10 @@
 //! CustomResourceDefinitions: what they add to the catalog, and their schemas.
 
+mod cel;
 pub(crate) mod establish;
 pub(crate) mod names;
 pub(crate) mod schema;
+pub(crate) mod validate;
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,9 +1,11 @@
 //! A structural schema: what is known about each field, for pruning, defaults, ownership and validation.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
+
+use super::cel::Rule;
 
 /// How a list is merged and who owns its items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub(crate) enum ListType {
 }
 
 /// The schema of one value.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Node {
     /// `object`, `array`, `string`, …; `None` takes anything.
     pub(crate) kind: Option<String>,
@@ -34,6 +36,10 @@ pub(crate) struct Node {
     pub(crate) atomic: bool,
     /// The raw schema without what is above: limits, patterns, rules.
     pub(crate) checks: Map<String, Value>,
+    /// CEL rules here or below.
+    ruled: bool,
+    /// The CEL rules, compiled on first use.
+    rules: OnceLock<Vec<Rule>>,
 }
 
 const STRUCTURE: [&str; 8] = [
@@ -89,7 +95,18 @@ impl Node {
             .filter(|(k, _)| !STRUCTURE.contains(&k.as_str()))
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect();
+        node.ruled = node.checks.contains_key("x-kubernetes-validations")
+            || node.properties.values().chain(&node.additional).chain(&node.items).any(|child| child.ruled);
         node
+    }
+
+    /// There are CEL rules here or below.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.ruled
+    }
+
+    pub(crate) fn rules(&self) -> &[Rule] {
+        self.rules.get_or_init(|| super::cel::rules(self.checks.get("x-kubernetes-validations")))
     }
 
     /// Removes the fields that the schema does not have; adds their paths to `unknown`.
@@ -145,8 +162,7 @@ impl Node {
                             map.insert(name.clone(), default.clone());
                         }
                     } else if !node.nullable && map.get(name).is_some_and(Value::is_null) {
-                        // A null without a default stays and fails validation, unless nothing is lost by dropping it.
-                        continue;
+                        map.remove(name);
                     }
                 }
                 for (name, member) in map.iter_mut() {

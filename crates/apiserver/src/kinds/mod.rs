@@ -1,7 +1,13 @@
 //! The kinds that need no CRD.
 
+mod defaults;
 pub(crate) mod names;
+mod pod;
+mod podspec_diff;
+mod quantity;
 pub(crate) mod schema;
+mod service;
+pub(crate) mod shape;
 pub(crate) mod table;
 pub(crate) mod validate;
 
@@ -28,15 +34,45 @@ pub(crate) fn schema_of(resource: &Resource) -> Arc<Node> {
 }
 
 /// Fills in what the server adds: defaults and allocations. `old` is the object before.
-pub(crate) fn fill(_core: &Core, resource: &Resource, value: &mut Value, _old: Option<&Value>) {
+pub(crate) fn fill(core: &Core, resource: &Resource, value: &mut Value, old: Option<&Value>) {
     value["apiVersion"] = json!(resource.api_version());
     value["kind"] = json!(resource.kind);
-    if let Origin::Custom(custom) = &resource.origin {
-        custom.schema.fill(value);
+    match &resource.origin {
+        Origin::Custom(custom) => custom.schema.fill(value),
+        Origin::BuiltIn(_) => {
+            if resource.is("", "Service") {
+                service::inherit(value, old);
+            }
+            defaults::fill(&resource.group, &resource.kind, value);
+            if resource.is("", "Service") {
+                service::allocate(core, value);
+            }
+            if resource.is("", "Pod") && old.is_none() {
+                defaults::admit_pod(value);
+            }
+            if resource.is("", "Namespace") && old.is_none() {
+                value["spec"]["finalizers"] = json!(["kubernetes"]);
+            }
+            drop_nulls(value);
+        }
     }
-    if resource.is("", "Namespace") {
-        let name = value["metadata"]["name"].clone();
-        value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+}
+
+/// Members of the top level that were only looked at.
+fn drop_nulls(value: &mut Value) {
+    const SHOWN: [&str; 5] = ["rules", "firstTimestamp", "lastTimestamp", "eventTime", "subsets"];
+    if let Some(map) = value.as_object_mut() {
+        map.retain(|key, member| !member.is_null() || SHOWN.contains(&key.as_str()));
+    }
+}
+
+/// PUT without a resourceVersion overwrites whatever is there.
+pub(crate) fn updates_blindly(resource: &Resource) -> bool {
+    match &resource.origin {
+        Origin::Custom(_) => false,
+        Origin::BuiltIn(built_in) => {
+            !matches!(built_in.kind, "Lease" | "EndpointSlice" | "CustomResourceDefinition" | "PriorityClass" | "RuntimeClass")
+        }
     }
 }
 

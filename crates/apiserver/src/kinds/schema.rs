@@ -52,6 +52,15 @@ fn inline(schema: &Value, definitions: &Map<String, Value>) -> Value {
         if name.ends_with(".JSONSchemaProps") || name.ends_with(".RawExtension") || name.ends_with(".FieldsV1") || name.ends_with("v1.JSON") {
             return serde_json::json!({"x-kubernetes-preserve-unknown-fields": true});
         }
+        let scalar = match name.rsplit('.').next() {
+            Some("Quantity") => Some("quantity"),
+            Some("IntOrString") => Some("int-or-string"),
+            Some("MicroTime") => Some("micro-time"),
+            _ => None,
+        };
+        if let Some(format) = scalar {
+            return serde_json::json!({"format": format, "description": schema["description"]});
+        }
         let mut inlined = definitions.get(name).map_or(Value::Null, |target| inline(target, definitions));
         if let (Some(map), Some(own)) = (inlined.as_object_mut(), schema.as_object()) {
             for (key, value) in own.iter().filter(|(k, _)| *k != "$ref") {

@@ -89,13 +89,15 @@ impl Core {
                 ));
             }
         };
-        let decoded = decoded.map_err(|why| {
-            let what = format!("{} in version {}", resource.kind, quoted(&resource.version));
-            Failure::bad_request(format!("{what} cannot be handled as a {}: {why}", resource.kind))
-        })?;
+        let decoded = decoded.map_err(|why| unreadable(resource, &why))?;
         check_kind(&decoded.value, &resource.api_version(), &resource.kind)?;
         Ok(decoded)
     }
+}
+
+fn unreadable(resource: &Resource, why: &str) -> Failure {
+    let what = format!("{} in version {}", resource.kind, quoted(&resource.version));
+    Failure::bad_request(format!("{what} cannot be handled as a {}: {why}", resource.kind))
 }
 
 pub(crate) fn from_json(bytes: &[u8]) -> Result<Decoded, String> {
@@ -132,7 +134,12 @@ fn check_kind(value: &Value, api_version: &str, kind: &str) -> Result<(), Failur
 /// Removes what the kind does not have, and says so as the strictness demands.
 pub(crate) fn prune(resource: &Resource, decoded: &mut Decoded, strictness: Strictness) -> Result<Vec<String>, Failure> {
     let mut unknown = Vec::new();
-    crate::kinds::schema_of(resource).prune(&mut decoded.value, &mut unknown);
+    let schema = crate::kinds::schema_of(resource);
+    schema.prune(&mut decoded.value, &mut unknown);
+    if resource.built_in().is_some() {
+        crate::kinds::shape::normalise(&schema, &mut decoded.value, &resource.kind)
+            .map_err(|why| unreadable(resource, &why))?;
+    }
     let mut oddities = std::mem::take(&mut decoded.oddities);
     oddities.extend(unknown.iter().map(|path| format!("unknown field {}", quoted(path))));
     verdict(oddities, strictness)

@@ -152,8 +152,13 @@ impl Core {
     fn check_revision(&self, scope: &Scope, value: &Value, old: &Value) -> Result<(), Failure> {
         let resource = &scope.resource;
         match value["metadata"]["resourceVersion"].as_str().filter(|r| !r.is_empty()) {
-            None if resource.custom().is_some() => Ok(()),
-            None => Ok(()),
+            None if crate::kinds::updates_blindly(resource) => Ok(()),
+            None => {
+                let names = resource.names();
+                let plural = crate::status::Names { kind: names.plural, ..names };
+                let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+                Err(Failure::invalid(plural, name_of(old), vec![cause]))
+            }
             Some(text) => {
                 if text.parse::<u64>().is_err() {
                     return Err(Failure::internal(super::get::not_a_revision(text)));

@@ -71,9 +71,13 @@ impl Bindings {
             return;
         }
         for (name, value) in &recorded.headers {
-            let ours = answer.headers.get(&name.to_ascii_lowercase()).map(|v| v.join(", ")).unwrap_or_default();
-            if !self.texts(value, &ours) {
-                differences.push(format!("{name}: {ours:?} instead of {value:?}"));
+            let ours = answer.headers.get(&name.to_ascii_lowercase()).cloned().unwrap_or_default();
+            let theirs: Vec<&str> = match value {
+                Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+                other => other.as_str().into_iter().collect(),
+            };
+            if ours.len() != theirs.len() || !theirs.iter().zip(&ours).all(|(t, o)| self.texts(t, o)) {
+                differences.push(format!("{name}: {ours:?} instead of {theirs:?}"));
             }
         }
         if !recorded.headers.contains_key("Warning")

@@ -36,7 +36,7 @@ pub(super) struct Asked {
 pub(super) struct Answered {
     pub(super) status: u16,
     #[serde(default)]
-    pub(super) headers: BTreeMap<String, String>,
+    pub(super) headers: BTreeMap<String, Value>,
     #[serde(default)]
     pub(super) body: Option<Value>,
     #[serde(default)]
