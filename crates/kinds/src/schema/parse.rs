@@ -1,5 +1,7 @@
 //! Reads the JSON form of a schema.
 
+use std::collections::HashMap;
+
 use regex::Regex;
 use serde_json::Value;
 
@@ -32,7 +34,14 @@ pub enum ParseError {
     },
 }
 
+/// Expressions by their text: a schema has a few, thousands of times.
+type Patterns = HashMap<String, Regex>;
+
 pub(super) fn parse(schema: &Value, path: &str) -> Result<Schema, ParseError> {
+    node(schema, path, &mut Patterns::new())
+}
+
+fn node(schema: &Value, path: &str, patterns: &mut Patterns) -> Result<Schema, ParseError> {
     let Some(fields) = schema.as_object() else {
         return match schema {
             Value::Bool(true) => Ok(Schema { preserve_unknown: true, ..Schema::default() }),
@@ -57,23 +66,32 @@ pub(super) fn parse(schema: &Value, path: &str) -> Result<Schema, ParseError> {
         ..Schema::default()
     };
     if let Some(pattern) = text(schema, "pattern") {
-        // Go's \d and \w are ASCII.
-        let ascii = pattern.replace(r"\d", "[0-9]").replace(r"\w", "[0-9A-Za-z_]");
-        let regex = Regex::new(&ascii)
-            .map_err(|source| ParseError::BadPattern { path: path.to_owned(), source: Box::new(source) })?;
+        let regex = match patterns.get(&pattern) {
+            Some(known) => known.clone(),
+            None => {
+                // Go's \d and \w are ASCII.
+                let ascii = pattern.replace(r"\d", "[0-9]").replace(r"\w", "[0-9A-Za-z_]");
+                let regex = Regex::new(&ascii).map_err(|source| ParseError::BadPattern {
+                    path: path.to_owned(),
+                    source: Box::new(source),
+                })?;
+                patterns.insert(pattern.clone(), regex.clone());
+                regex
+            }
+        };
         node.pattern = Some(Pattern { text: pattern, regex });
     }
     if let Some(properties) = fields.get("properties").and_then(Value::as_object) {
         for (name, property) in properties {
-            node.properties.insert(name.clone(), parse(property, &format!("{path}.{name}"))?);
+            node.properties.insert(name.clone(), self::node(property, &format!("{path}.{name}"), patterns)?);
         }
     }
     if let Some(additional) = fields.get("additionalProperties").filter(|value| **value != Value::Bool(false))
     {
-        node.additional = Some(Box::new(parse(additional, &format!("{path}.*"))?));
+        node.additional = Some(Box::new(self::node(additional, &format!("{path}.*"), patterns)?));
     }
     if let Some(items) = fields.get("items") {
-        node.items = Some(Box::new(parse(items, &format!("{path}[]"))?));
+        node.items = Some(Box::new(self::node(items, &format!("{path}[]"), patterns)?));
     }
     Ok(node)
 }
