@@ -6,6 +6,7 @@
 //! so the list only shrinks.
 
 mod apiserver;
+mod compose;
 mod pending;
 mod render;
 
@@ -35,7 +36,12 @@ pub(crate) type Outcome = BTreeMap<&'static str, Vec<String>>;
 type Runner = fn(&Case) -> Result<Outcome>;
 
 /// Folder → runner. The table only grows.
-const RUNNERS: &[(&str, Runner)] = &[("apiserver", apiserver::run), ("render", render::run)];
+const RUNNERS: &[(&str, Runner)] = &[
+    ("apiserver", apiserver::run),
+    ("compose", compose::run),
+    ("render", compose::run_merged),
+    ("render", render::run),
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
