@@ -196,7 +196,7 @@ fn service_backend(service: &str) -> HTTPBackendRef {
 
 fn backend(group: &str, kind: &str, name: &str) -> HTTPBackendRef {
     HTTPBackendRef {
-        group: Some(group.to_owned()),
+        group: Some(group.to_owned()).filter(|group| !group.is_empty()),
         kind: Some(kind.to_owned()),
         name: name.to_owned(),
         port: Some(SERVING_PORT),
