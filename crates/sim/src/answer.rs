@@ -17,6 +17,15 @@ pub(crate) struct Head {
     pub(crate) model: String,
 }
 
+/// What one choice of an answer has beside its text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers {
+    /// The prompt's tokens; `None`: not to be told.
+    pub(crate) prompt: Option<Vec<u32>>,
+    /// The answer's tokens; `None`: not to be told.
+    pub(crate) answer: Option<Vec<u32>>,
+}
+
 /// How an answer ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Finish {
@@ -24,6 +33,20 @@ pub(crate) struct Finish {
     pub(crate) reason: &'static str,
     /// The stop string that ended it.
     pub(crate) stop_string: Option<String>,
+}
+
+/// A piece of a stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunk<'a> {
+    pub(crate) index: usize,
+    pub(crate) text: &'a str,
+    /// Only in the last piece of a choice.
+    pub(crate) finish: Option<&'a Finish>,
+    /// Only if usage was asked for beside each piece.
+    pub(crate) usage: Option<Usage>,
+    pub(crate) numbers: Numbers,
+    /// Whether it says who made it.
+    pub(crate) fingerprint: bool,
 }
 
 /// Token counts of an answer.
@@ -86,6 +109,10 @@ impl Usage {
     }
 }
 
+fn list(numbers: Option<&[u32]>) -> String {
+    numbers.and_then(|numbers| to_string(numbers).ok()).unwrap_or_else(|| "null".to_owned())
+}
+
 /// A text as JSON; strings always have a JSON form.
 fn quote(text: &str) -> String {
     to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
@@ -96,24 +123,26 @@ fn quote_or_null(text: Option<&str>) -> String {
 }
 
 impl Head {
-    /// A whole answer. Choices are texts and how they ended.
-    pub(crate) fn whole(&self, choices: &[(String, Finish)], usage: Usage) -> String {
-        let list: Vec<String> = choices
+    /// A whole answer. Choices are texts, how they ended, and their tokens.
+    pub(crate) fn whole(&self, choices: &[(String, Finish, Numbers)], usage: Usage) -> String {
+        let prompt_ids = list(choices.first().and_then(|(_, _, numbers)| numbers.prompt.as_deref()));
+        let choices: Vec<String> = choices
             .iter()
             .enumerate()
-            .map(|(index, (text, finish))| {
+            .map(|(index, (text, finish, numbers))| {
                 let text = quote(text);
+                let (ids, own_prompt_ids) = (list(numbers.answer.as_deref()), list(numbers.prompt.as_deref()));
                 let (reason, stop) = (finish.reason, quote_or_null(finish.stop_string.as_deref()));
                 match self.endpoint {
                     Endpoint::Chat => format!(
                         "{{\"index\":{index},\"message\":{{\"role\":\"assistant\",\"content\":{text},\"refusal\":null,\
                          \"annotations\":null,\"audio\":null,\"function_call\":null,\"reasoning\":null}},\
-                         \"logprobs\":null,\"finish_reason\":\"{reason}\",\"stop_reason\":{stop},\"token_ids\":null,\
+                         \"logprobs\":null,\"finish_reason\":\"{reason}\",\"stop_reason\":{stop},\"token_ids\":{ids},\
                          \"routed_experts\":null}}"
                     ),
                     Endpoint::Completions => format!(
                         "{{\"index\":{index},\"text\":{text},\"logprobs\":null,\"finish_reason\":\"{reason}\",\
-                         \"stop_reason\":{stop},\"token_ids\":null,\"prompt_logprobs\":null,\"prompt_token_ids\":null,\
+                         \"stop_reason\":{stop},\"token_ids\":{ids},\"prompt_logprobs\":null,\"prompt_token_ids\":{own_prompt_ids},\
                          \"routed_experts\":null}}"
                     ),
                 }
@@ -122,15 +151,15 @@ impl Head {
         let (object, prompt_fields) = match self.endpoint {
             Endpoint::Chat => (
                 "chat.completion",
-                "\"prompt_logprobs\":null,\"prompt_token_ids\":null,\"prompt_text\":null,",
+                format!("\"prompt_logprobs\":null,\"prompt_token_ids\":{prompt_ids},\"prompt_text\":null,"),
             ),
-            Endpoint::Completions => ("text_completion", ""),
+            Endpoint::Completions => ("text_completion", String::new()),
         };
         format!(
             "{},\"choices\":[{}],\"service_tier\":null,\"system_fingerprint\":\"{FINGERPRINT}\",\"usage\":{},\
              {prompt_fields}\"kv_transfer_params\":null,\"ec_transfer_params\":null,\"metrics\":null}}",
             self.begin(object),
-            list.join(","),
+            choices.join(","),
             usage.whole(self.endpoint),
         )
     }
@@ -152,48 +181,45 @@ impl Head {
     }
 
     /// The chunk with which a chat's choice begins.
-    pub(crate) fn role_chunk(&self, index: usize, usage: Option<Usage>) -> String {
+    pub(crate) fn role_chunk(
+        &self,
+        index: usize,
+        prompt_ids: Option<&[u32]>,
+        usage: Option<Usage>,
+    ) -> String {
         let usage =
             usage.map(|usage| format!(",\"usage\":{}", usage.running(self.endpoint))).unwrap_or_default();
         format!(
             "{},\"choices\":[{{\"index\":{index},\"delta\":{{\"role\":\"assistant\",\"content\":\"\"}},\"logprobs\":null,\
-             \"finish_reason\":null}}]{usage},\"prompt_token_ids\":null,\"prompt_text\":null}}",
-            self.begin_chunk()
+             \"finish_reason\":null}}]{usage},\"prompt_token_ids\":{},\"prompt_text\":null}}",
+            self.begin_chunk(),
+            list(prompt_ids)
         )
     }
 
-    /// A piece of a choice's text; with `finish`, its last. `last` marks the stream's last chunk with a choice.
-    pub(crate) fn chunk(
-        &self,
-        index: usize,
-        text: &str,
-        finish: Option<&Finish>,
-        usage: Option<Usage>,
-        last: bool,
-    ) -> String {
+    /// A piece of a choice's text.
+    pub(crate) fn chunk(&self, chunk: &Chunk<'_>) -> String {
+        let Chunk { index, text, finish, usage, numbers, fingerprint } = chunk;
         let text = quote(text);
         let reason = finish.map_or_else(|| "null".to_owned(), |finish| format!("\"{}\"", finish.reason));
-        let stop = finish.and_then(|finish| finish.stop_string.as_deref());
+        let stop = quote_or_null(finish.and_then(|finish| finish.stop_string.as_deref()));
+        let ids = list(numbers.answer.as_deref());
         let choice = match self.endpoint {
             Endpoint::Chat => {
-                let stop = if finish.is_some() {
-                    format!("\"stop_reason\":{},", quote_or_null(stop))
-                } else {
-                    String::new()
-                };
+                let stop = if finish.is_some() { format!("\"stop_reason\":{stop},") } else { String::new() };
                 format!(
                     "{{\"index\":{index},\"delta\":{{\"content\":{text}}},\"logprobs\":null,\"finish_reason\":{reason},\
-                     {stop}\"token_ids\":null}}"
+                     {stop}\"token_ids\":{ids}}}"
                 )
             }
             Endpoint::Completions => format!(
-                "{{\"index\":{index},\"text\":{text},\"logprobs\":null,\"finish_reason\":{reason},\"stop_reason\":{},\
-                 \"prompt_token_ids\":null,\"token_ids\":null}}",
-                quote_or_null(stop)
+                "{{\"index\":{index},\"text\":{text},\"logprobs\":null,\"finish_reason\":{reason},\"stop_reason\":{stop},\
+                 \"prompt_token_ids\":{},\"token_ids\":{ids}}}",
+                list(numbers.prompt.as_deref())
             ),
         };
         let fingerprint =
-            if last { format!(",\"system_fingerprint\":\"{FINGERPRINT}\"") } else { String::new() };
+            if *fingerprint { format!(",\"system_fingerprint\":\"{FINGERPRINT}\"") } else { String::new() };
         let usage =
             usage.map(|usage| format!(",\"usage\":{}", usage.running(self.endpoint))).unwrap_or_default();
         format!("{},\"choices\":[{choice}]{fingerprint}{usage}}}", self.begin_chunk())

@@ -1,5 +1,7 @@
 //! Request bodies of the two generating endpoints: read, checked and refused in vLLM's words.
 
+mod rules;
+
 use serde_json::{Map, Value};
 
 use crate::{
@@ -70,6 +72,8 @@ pub(crate) struct Generation {
     pub(crate) continuous_usage: bool,
     /// Whether the answer begins with the prompt (completions alone).
     pub(crate) echo: bool,
+    /// Whether the answer names the tokens of prompt and answer.
+    pub(crate) return_token_ids: bool,
     pub(crate) cache_salt: Option<String>,
 }
 
@@ -95,8 +99,18 @@ impl Prompt {
     }
 }
 
-/// Reads a body. `context_tokens` is the longest prompt with answer.
-pub(crate) fn read(endpoint: Endpoint, bytes: &[u8], context_tokens: u64) -> Result<Generation, Refusal> {
+/// What the answer to a body depends on beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Longest prompt with answer.
+    pub(crate) context_tokens: u64,
+    /// Whether the flags for tool calls were given.
+    pub(crate) tool_calls: bool,
+}
+
+/// Reads a body.
+pub(crate) fn read(endpoint: Endpoint, bytes: &[u8], settings: Settings) -> Result<Generation, Refusal> {
+    let context_tokens = settings.context_tokens;
     let value: Value = serde_json::from_slice(bytes).map_err(|error| json_invalid(bytes, &error))?;
     let Value::Object(fields) = value else {
         let message = "Input should be a valid dictionary or object to extract fields from";
@@ -111,7 +125,7 @@ pub(crate) fn read(endpoint: Endpoint, bytes: &[u8], context_tokens: u64) -> Res
             return Err(Refusal::validation("string_type", "body.model", message, &show(other)));
         }
     };
-    refuse_unsupported(&body)?;
+    rules::check(endpoint, &body, settings)?;
     let prompts = match endpoint {
         Endpoint::Chat => vec![chat_prompt(&body)?],
         Endpoint::Completions => completion_prompts(&body)?,
@@ -145,7 +159,7 @@ pub(crate) fn read(endpoint: Endpoint, bytes: &[u8], context_tokens: u64) -> Res
     // A limit beyond the context is cut without a word, as vLLM does.
     let most = max_tokens.unwrap_or(u64::MAX).min(room);
     let options = body.get("stream_options").and_then(Value::as_object);
-    let option = |name: &str| options.and_then(|options| options.get(name)).is_some_and(truthy);
+    let option = |name: &str| options.and_then(|options| options.get(name)).and_then(truth).unwrap_or(false);
     Ok(Generation {
         model,
         prompts,
@@ -154,14 +168,15 @@ pub(crate) fn read(endpoint: Endpoint, bytes: &[u8], context_tokens: u64) -> Res
         limits: Limits {
             most: usize::try_from(most).unwrap_or(usize::MAX),
             least: body.integer("min_tokens")?.and_then(|least| usize::try_from(least).ok()).unwrap_or(0),
-            ignore_end: body.flag("ignore_eos"),
+            ignore_end: body.flag("ignore_eos")?,
             stops: stops(&body)?,
-            show_stop: body.flag("include_stop_str_in_output"),
+            show_stop: body.flag("include_stop_str_in_output")?,
         },
-        stream: body.flag("stream"),
+        stream: body.flag("stream")?,
         include_usage: option("include_usage"),
         continuous_usage: option("continuous_usage_stats"),
-        echo: endpoint == Endpoint::Completions && body.flag("echo"),
+        echo: endpoint == Endpoint::Completions && body.flag("echo")?,
+        return_token_ids: body.flag("return_token_ids")?,
         cache_salt: match body.get("cache_salt") {
             Some(Value::String(salt)) if !salt.is_empty() => Some(salt.clone()),
             None => None,
@@ -183,8 +198,20 @@ impl Body {
         self.fields.get(name).filter(|value| !value.is_null())
     }
 
-    fn flag(&self, name: &str) -> bool {
-        self.get(name).is_some_and(truthy)
+    fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        let loc = format!("body.{name}");
+        match self.get(name) {
+            None => Ok(false),
+            Some(value) => truth(value).ok_or_else(|| {
+                let (kind, message) = match value {
+                    Value::String(_) | Value::Number(_) => {
+                        ("bool_parsing", "Input should be a valid boolean, unable to interpret input")
+                    }
+                    _ => ("bool_type", "Input should be a valid boolean"),
+                };
+                Refusal::validation(kind, &loc, message, &show(value))
+            }),
+        }
     }
 
     fn integer(&self, name: &str) -> Result<Option<i64>, Refusal> {
@@ -228,49 +255,21 @@ fn whole(number: Option<f64>) -> Option<i64> {
     number.filter(|number| number.fract() == 0.0 && number.abs() < 9e15).map(|number| number as i64)
 }
 
-/// The validator takes these as true.
-fn truthy(value: &Value) -> bool {
+/// A boolean as the validator reads it; `None` if it is none.
+fn truth(value: &Value) -> Option<bool> {
     match value {
-        Value::Bool(truth) => *truth,
-        Value::String(text) => {
-            matches!(text.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on" | "y" | "t")
-        }
-        Value::Number(number) => number.as_i64() == Some(1),
-        _ => false,
-    }
-}
-
-/// What would change the answer and is not simulated is refused, not left out in silence.
-fn refuse_unsupported(body: &Body) -> Result<(), Refusal> {
-    if let Some(top_p) = body.number("top_p")?.filter(|top_p| !(*top_p > 0.0 && *top_p <= 1.0)) {
-        return Err(Refusal::value(
-            &format!("top_p must be in (0, 1], got {top_p:?}."),
-            "top_p",
-            &format!("{top_p:?}"),
-        ));
-    }
-    if let Some(temperature) = body.number("temperature")?.filter(|temperature| *temperature < 0.0) {
-        let message = format!("temperature must be non-negative, got {temperature:?}.");
-        return Err(Refusal::value(&message, "temperature", &format!("{temperature:?}")));
-    }
-    let asked_for_logprobs = body.get("logprobs").is_some_and(|wanted| *wanted != Value::Bool(false));
-    if !asked_for_logprobs && body.get("top_logprobs").is_some() {
-        return Err(Refusal::parameter(
-            "when using `top_logprobs`, `logprobs` must be set to true.",
-            "top_logprobs",
-        ));
-    }
-    if asked_for_logprobs || body.get("prompt_logprobs").is_some() {
-        return Err(Refusal::parameter("The simulated engine has no log probabilities.", "logprobs"));
-    }
-    match body.get("tool_choice") {
-        Some(Value::String(choice)) if choice == "required" => {
-            Err(Refusal::parameter("The simulated engine does not call tools.", "tool_choice"))
-        }
-        Some(Value::Object(_)) => {
-            Err(Refusal::parameter("The simulated engine does not call tools.", "tool_choice"))
-        }
-        _ => Ok(()),
+        Value::Bool(truth) => Some(*truth),
+        Value::String(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" | "y" | "t" => Some(true),
+            "false" | "0" | "no" | "off" | "n" | "f" => Some(false),
+            _ => None,
+        },
+        Value::Number(number) => match number.as_f64() {
+            Some(1.0) => Some(true),
+            Some(0.0) => Some(false),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -351,6 +350,7 @@ fn completion_prompts(body: &Body) -> Result<Vec<Prompt>, Refusal> {
     };
     match body.get("prompt") {
         None => Err(missing()),
+        Some(Value::String(text)) if text.is_empty() => Err(missing()),
         Some(Value::String(text)) => Ok(vec![Prompt::of_text(text.clone())]),
         Some(Value::Array(list)) if list.is_empty() => {
             Err(Refusal::bad_request("You must pass at least one prompt", None))

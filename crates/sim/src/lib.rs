@@ -14,6 +14,7 @@ mod body;
 mod counters;
 pub mod engine;
 mod exposition;
+mod generate;
 mod options;
 mod routes;
 mod serve;

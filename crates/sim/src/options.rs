@@ -31,6 +31,8 @@ pub struct Options {
     pub enable_lora: bool,
     /// Whether `usage` says how much of the prompt was cached (`--enable-prompt-tokens-details`).
     pub prompt_tokens_details: bool,
+    /// Whether requests may offer tools (`--enable-auto-tool-choice` with `--tool-call-parser`). None is ever called.
+    pub tool_calls: bool,
     /// Keys that a client must send as bearer token (`--api-key`); empty: none is needed.
     pub api_keys: Vec<String>,
     /// Certificate chain in PEM (`--ssl-certfile`); with `ssl_keyfile` it serves TLS.
@@ -64,6 +66,7 @@ impl Default for Options {
             lora_modules: Vec::new(),
             enable_lora: false,
             prompt_tokens_details: false,
+            tool_calls: false,
             api_keys: Vec::new(),
             ssl_certfile: None,
             ssl_keyfile: None,

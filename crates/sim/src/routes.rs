@@ -1,27 +1,24 @@
 //! The HTTP API of the engine.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use futures_util::stream;
 use serde_json::{Value, json};
 
 use crate::{
-    LoraModule,
-    answer::{self, Finish, Head, Usage},
-    body::{self, Endpoint, Generation, Refusal},
-    engine::{Job, JobId},
+    LoraModule, answer,
+    body::{self, Endpoint, Refusal},
     exposition,
-    server::{Running, Server, Update, now_s},
-    text::Answer,
+    generate::generate,
+    server::{Server, now_s},
     tokens,
 };
 
@@ -38,7 +35,12 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/v1/load_lora_adapter", post(load_adapter))
         .route("/v1/unload_lora_adapter", post(unload_adapter))
         .route("/tokenize", post(tokenize))
-        .route("/health", get(|| async { StatusCode::OK }))
+        // A HEAD request is refused, as vLLM refuses it.
+        .route("/health", get(|| async { StatusCode::OK }).head(method_not_allowed))
+        .route("/is_paused", get(|| async { axum::Json(json!({ "is_paused": false })) }))
+        // Without --enable-sleep-mode vLLM says so and does nothing.
+        .route("/sleep", post(|| async { axum::Json(json!({ "status": "sleeping", "level": 1 })) }))
+        .route("/wake_up", post(|| async { axum::Json(json!({ "status": "awake", "tags": null })) }))
         .route("/ping", get(|| async { StatusCode::OK }).post(|| async { StatusCode::OK }))
         .route("/load", get(server_load))
         .route("/version", get(version))
@@ -58,6 +60,10 @@ fn detail(status: StatusCode, words: &str) -> Response {
     (status, axum::Json(json!({ "detail": words }))).into_response()
 }
 
+async fn method_not_allowed() -> Response {
+    detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
 /// With `--api-key`, everything below `/v1` wants one of the keys.
 async fn check_key(State(server): Shared, request: Request, next: Next) -> Response {
     let keys = &server.options.api_keys;
@@ -73,7 +79,7 @@ async fn check_key(State(server): Shared, request: Request, next: Next) -> Respo
     }
 }
 
-fn refuse(refusal: &Refusal) -> Response {
+pub(crate) fn refuse(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     (status, [(header::CONTENT_TYPE, "application/json")], answer::error(refusal)).into_response()
 }
@@ -86,94 +92,7 @@ async fn completions(State(server): Shared, headers: HeaderMap, bytes: Bytes) ->
     generate(server, Endpoint::Completions, &headers, &bytes).await
 }
 
-async fn generate(server: Arc<Server>, endpoint: Endpoint, headers: &HeaderMap, bytes: &[u8]) -> Response {
-    match begin(&server, endpoint, headers, bytes) {
-        Err(refusal) => refuse(&refusal),
-        Ok(work) if work.generation.stream => work.stream(),
-        Ok(work) => work.whole().await,
-    }
-}
-
-/// A request in the engine.
-struct Work {
-    running: Running,
-    head: Head,
-    generation: Generation,
-    choices: Vec<Choice>,
-    places: HashMap<JobId, usize>,
-    prompt_tokens: u64,
-    tell_cached: bool,
-}
-
-struct Choice {
-    answer: Answer,
-    /// What stands before the answer: the prompt, if it is to be echoed.
-    echo: String,
-    generated: usize,
-    cached_tokens: u64,
-    done: bool,
-}
-
-impl Choice {
-    fn finish(&self) -> Finish {
-        let reason = if self.answer.reached_limit { "length" } else { "stop" };
-        Finish { reason, stop_string: self.answer.stop_string.clone() }
-    }
-}
-
-fn begin(
-    server: &Arc<Server>,
-    endpoint: Endpoint,
-    headers: &HeaderMap,
-    bytes: &[u8],
-) -> Result<Work, Refusal> {
-    require_json(headers)?;
-    let generation = body::read(endpoint, bytes, server.options.context_tokens())?;
-    let (model, adapter) = resolve_model(server, generation.model.as_deref())?;
-    let cache_key = [generation.cache_salt.as_deref(), adapter.as_deref()]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join("\n");
-    let mut jobs = Vec::new();
-    let mut choices = Vec::new();
-    for prompt in &generation.prompts {
-        for variant in 0..generation.n {
-            let answer = prompt.answer(variant, &generation.limits);
-            jobs.push(Job {
-                prompt: prompt.tokens.clone(),
-                output: answer.numbers.clone(),
-                max_tokens: generation.max_tokens,
-                requested_n: choices.is_empty().then_some(generation.n),
-                stops: !answer.reached_limit,
-                cache_key: cache_key.clone(),
-                adapter: adapter.as_deref().map(Arc::from),
-            });
-            let echo = if generation.echo { prompt.text.clone() } else { String::new() };
-            choices.push(Choice { answer, echo, generated: 0, cached_tokens: 0, done: false });
-        }
-    }
-    let prefix = match endpoint {
-        Endpoint::Chat => "chatcmpl",
-        Endpoint::Completions => "cmpl",
-    };
-    let own = headers.get(wire::headers::REQUEST_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let id = format!("{prefix}-{}", own.unwrap_or_else(|| server.new_id()));
-    let prompt_tokens = generation.prompts.iter().map(|prompt| prompt.tokens.len() as u64).sum();
-    let running = server.submit(jobs);
-    let places = running.ids.iter().copied().zip(0..).collect();
-    Ok(Work {
-        head: Head { endpoint, id, created_s: now_s(), model },
-        tell_cached: server.options.prompt_tokens_details,
-        running,
-        generation,
-        choices,
-        places,
-        prompt_tokens,
-    })
-}
-
-fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = sent.split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case("application/json") {
@@ -189,7 +108,10 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The name for the answer, and the adapter if it is one.
-fn resolve_model(server: &Server, wanted: Option<&str>) -> Result<(String, Option<String>), Refusal> {
+pub(crate) fn resolve_model(
+    server: &Server,
+    wanted: Option<&str>,
+) -> Result<(String, Option<String>), Refusal> {
     let names = server.options.names();
     let Some(wanted) = wanted else {
         return Ok((names.first().cloned().unwrap_or_default(), None));
@@ -206,131 +128,6 @@ fn resolve_model(server: &Server, wanted: Option<&str>) -> Result<(String, Optio
         kind: "NotFoundError",
         param: Some("model".to_owned()),
     })
-}
-
-impl Work {
-    fn usage(&self) -> Usage {
-        let cached = self.choices.iter().map(|choice| choice.cached_tokens).max().unwrap_or(0);
-        Usage {
-            prompt: self.prompt_tokens,
-            completion: self.choices.iter().map(|choice| choice.generated as u64).sum(),
-            cached: self.tell_cached.then_some(cached),
-        }
-    }
-
-    async fn whole(mut self) -> Response {
-        let mut aborted = false;
-        while !aborted && self.choices.iter().any(|choice| !choice.done) {
-            match self.running.updates.recv().await {
-                Some(Update::Progress(progress)) => {
-                    if let Some(choice) =
-                        self.places.get(&progress.job).and_then(|place| self.choices.get_mut(*place))
-                    {
-                        choice.generated = progress.generated;
-                        choice.cached_tokens = progress.cached_tokens;
-                        choice.done = progress.finished;
-                    }
-                }
-                Some(Update::Aborted) | None => aborted = true,
-            }
-        }
-        let choices: Vec<(String, Finish)> = self
-            .choices
-            .iter()
-            .map(|choice| {
-                let text = format!("{}{}", choice.echo, choice.answer.shown(0, choice.generated));
-                let finish =
-                    if choice.done { choice.finish() } else { Finish { reason: "abort", stop_string: None } };
-                (text, finish)
-            })
-            .collect();
-        let body = self.head.whole(&choices, self.usage());
-        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
-    }
-
-    fn stream(mut self) -> Response {
-        let mut first = Vec::new();
-        let usage = self.generation.continuous_usage.then(|| self.usage());
-        for index in 0..self.choices.len() {
-            if self.head.endpoint == Endpoint::Chat {
-                first.push(self.head.role_chunk(index, usage));
-            } else if !self.choices[index].echo.is_empty() {
-                let echo = std::mem::take(&mut self.choices[index].echo);
-                first.push(self.head.chunk(index, &echo, None, usage, false));
-            }
-        }
-        let mut pending: Option<Vec<u8>> = Some(frame(&first));
-        let chunks = stream::unfold(Some(self), move |work| {
-            // vLLM sends the role with the first token, not before it.
-            let mut bytes = pending.take().unwrap_or_default();
-            async move {
-                let mut work = work?;
-                loop {
-                    let Some(update) = work.running.updates.recv().await else {
-                        return None;
-                    };
-                    let mut over = work.take_in(update, &mut bytes);
-                    // What is ready already goes out in one write.
-                    while !over && let Ok(update) = work.running.updates.try_recv() {
-                        over = work.take_in(update, &mut bytes);
-                    }
-                    if over {
-                        return Some((Ok::<Bytes, Infallible>(bytes.into()), None));
-                    }
-                    if !bytes.is_empty() {
-                        return Some((Ok(bytes.into()), Some(work)));
-                    }
-                }
-            }
-        });
-        let headers = [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")];
-        (headers, Body::from_stream(chunks)).into_response()
-    }
-
-    /// Appends what an update means for the client; true if the stream is over.
-    fn take_in(&mut self, update: Update, bytes: &mut Vec<u8>) -> bool {
-        let continuous = self.generation.continuous_usage;
-        match update {
-            Update::Progress(progress) => {
-                let Some(place) = self.places.get(&progress.job).copied() else { return false };
-                let choice = &mut self.choices[place];
-                let shown = choice.answer.shown(choice.generated, progress.generated).to_owned();
-                choice.generated = progress.generated;
-                choice.cached_tokens = progress.cached_tokens;
-                choice.done = progress.finished;
-                let finish = choice.done.then(|| choice.finish());
-                let all_done = self.choices.iter().all(|choice| choice.done);
-                let usage = continuous.then(|| self.usage());
-                let last = all_done && !self.generation.include_usage;
-                bytes.extend(frame(&[self.head.chunk(place, &shown, finish.as_ref(), usage, last)]));
-                if all_done {
-                    self.end(bytes);
-                }
-                all_done
-            }
-            Update::Aborted => {
-                let finish = Finish { reason: "abort", stop_string: None };
-                for place in 0..self.choices.len() {
-                    if !self.choices[place].done {
-                        bytes.extend(frame(&[self.head.chunk(place, "", Some(&finish), None, true)]));
-                    }
-                }
-                self.end(bytes);
-                true
-            }
-        }
-    }
-
-    fn end(&self, bytes: &mut Vec<u8>) {
-        if self.generation.include_usage {
-            bytes.extend(frame(&[self.head.usage_chunk(self.usage())]));
-        }
-        bytes.extend_from_slice(wire::sse::DONE);
-    }
-}
-
-fn frame(chunks: &[String]) -> Vec<u8> {
-    chunks.iter().flat_map(|chunk| wire::sse::data(chunk.as_bytes())).collect()
 }
 
 async fn models(State(server): Shared) -> Response {
@@ -392,7 +189,11 @@ async fn tokenize(State(server): Shared, headers: HeaderMap, bytes: Bytes) -> Re
         if let Some(text) = value.get("prompt").and_then(Value::as_str) {
             return Ok((tokens::encode(text), text.to_owned(), value));
         }
-        let generation = body::read(Endpoint::Chat, &bytes, u64::MAX)?;
+        let generation = body::read(
+            Endpoint::Chat,
+            &bytes,
+            body::Settings { context_tokens: u64::MAX, tool_calls: true },
+        )?;
         let prompt = generation.prompts.into_iter().next().unwrap_or_default();
         Ok((prompt.tokens, prompt.text, value))
     };

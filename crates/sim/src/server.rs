@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    LoraModule, Options,
+    LoraModule, Options, body,
     engine::{Engine, Job, JobId, Load, Progress},
 };
 
@@ -128,6 +128,11 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// What request bodies are judged by.
+    pub(crate) fn body_settings(&self) -> body::Settings {
+        body::Settings { context_tokens: self.options.context_tokens(), tool_calls: self.options.tool_calls }
     }
 
     pub(crate) fn load(&self) -> Load {

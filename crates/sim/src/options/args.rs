@@ -160,6 +160,7 @@ fn apply(
         "enable-prefix-caching" => options.engine.prefix_caching = true,
         "no-enable-prefix-caching" => options.engine.prefix_caching = false,
         "enable-prompt-tokens-details" => options.prompt_tokens_details = true,
+        "enable-auto-tool-choice" => options.tool_calls = true,
         "api-key" => options.api_keys = values.to_vec(),
         "ssl-certfile" => options.ssl_certfile = Some(PathBuf::from(first()?)),
         "ssl-keyfile" => options.ssl_keyfile = Some(PathBuf::from(first()?)),

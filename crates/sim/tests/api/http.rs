@@ -1,12 +1,10 @@
 //! The API over a socket, as a client sees it.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Answer, Sim, fast};
 use serde_json::{Value, json};
 use sim::{LoraModule, Options};
-use support::{Answer, Sim, fast};
 
 fn chat(content: &str) -> Value {
     json!({ "model": "m", "messages": [{ "role": "user", "content": content }] })

@@ -1,0 +1,5 @@
+//! The simulated engine over a socket.
+
+mod http;
+mod support;
+mod tls;
