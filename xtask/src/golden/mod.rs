@@ -7,8 +7,11 @@
 
 mod apiserver;
 mod compose;
+mod convert;
+mod crds;
 mod pending;
 mod render;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,8 +42,11 @@ type Runner = fn(&Case) -> Result<Outcome>;
 const RUNNERS: &[(&str, Runner)] = &[
     ("apiserver", apiserver::run),
     ("compose", compose::run),
+    ("convert", convert::run),
+    ("crds", crds::run),
     ("render", compose::run_merged),
     ("render", render::run),
+    ("render", stored::run),
 ];
 
 #[derive(clap::Args)]
@@ -115,7 +121,8 @@ fn cases(root: &Path, folder: &str, out: Option<&Path>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() && entry.path().join("case.yaml").is_file() {
+        let is_crd = folder == "crds" && entry.path().extension().is_some_and(|extension| extension == "json");
+        if is_crd || entry.path().join("case.yaml").is_file() {
             let name = entry.file_name().to_string_lossy().into_owned();
             cases.push(Case {
                 id: format!("{folder}/{name}"),
