@@ -241,11 +241,14 @@ async fn end(shared: &Shared, cell: &Cell, container: &Container, run: &mut Run,
     let message = format!("Stopping container {}", container.name);
     shared.events.tell(&cell.pod(), Some(&container.name), true, "Killing", message);
     let control = match &run.handle {
-        Handle::Task { stop: ask, .. } => {
+        Handle::Task { stop: ask, abort, .. } => {
             ask.send_replace(true);
             return match timeout_at(stop.deadline, &mut run.exit).await {
                 Ok(exit) => exit,
-                Err(_) => Exit { code: 137, signal: Some(9) },
+                Err(_) => {
+                    abort.iter().for_each(tokio::task::AbortHandle::abort);
+                    Exit { code: 137, signal: Some(9) }
+                }
             };
         }
         Handle::Process(control) => control.clone(),

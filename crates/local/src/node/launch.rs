@@ -12,10 +12,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
 use kube::Client;
 use kube::api::Api;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use super::env::{self, Sources};
 use super::logs::LogWriter;
-use super::mounts::Mount;
+use super::mounts::{self, Mount};
 use super::pod::Cell;
 use super::process::{self, Control, Exit};
 use super::programs::{self, Engine, Link, Program, Question, Source};
@@ -46,6 +47,8 @@ pub(crate) enum Handle {
     Task {
         stop: watch::Sender<bool>,
         ready: watch::Receiver<bool>,
+        /// Ends a task that does not end when asked.
+        abort: Option<AbortHandle>,
     },
 }
 
@@ -121,10 +124,14 @@ pub(crate) async fn launch(
             if let (true, Some(launcher)) = (inline, &shared.options.launcher) {
                 let (ready, readiness) = watch::channel(false);
                 let (stop, stopping) = watch::channel(false);
-                let engine = launcher(EngineCall { argv, env: vars, log: Arc::clone(&log), ready, stop: stopping });
+                // There is no view of its own inside this process: paths in volumes become those of the machine.
+                let mut spec = Spec { argv, env: vars, mounts, ..Spec::default() };
+                mounts::rewrite(&mut spec);
+                let engine = launcher(EngineCall { argv: spec.argv, env: spec.env, log: Arc::clone(&log), ready, stop: stopping });
                 let task = tokio::spawn(engine);
+                let abort = Some(task.abort_handle());
                 let exit = task.map(|code| Exit { code: code.unwrap_or(255), signal: None }).boxed();
-                return Ok(Run { handle: Handle::Task { stop, ready: readiness }, exit, log, pid: None });
+                return Ok(Run { handle: Handle::Task { stop, ready: readiness, abort }, exit, log, pid: None });
             }
             let mut words = vec![exe.clone(), "sim".to_owned()];
             words.append(&mut argv);
@@ -275,7 +282,7 @@ fn ended(log: Arc<LogWriter>, code: i32) -> Run {
     let (stop, _) = watch::channel(false);
     let (_, ready) = watch::channel(false);
     let exit = std::future::ready(Exit { code, signal: None }).boxed();
-    Run { handle: Handle::Task { stop, ready }, exit, log, pid: None }
+    Run { handle: Handle::Task { stop, ready, abort: None }, exit, log, pid: None }
 }
 
 /// A run that is this process itself: ready until it is asked to end.
@@ -287,7 +294,7 @@ fn built_in(log: Arc<LogWriter>) -> Run {
         drop(ready);
         Exit { code: 0, signal: None }
     };
-    Run { handle: Handle::Task { stop, ready: readiness }, exit: exit.boxed(), log, pid: None }
+    Run { handle: Handle::Task { stop, ready: readiness, abort: None }, exit: exit.boxed(), log, pid: None }
 }
 
 /// The container's own PATH first, then the machine's.

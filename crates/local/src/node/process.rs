@@ -6,17 +6,23 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::logs::LogWriter;
 use super::processes::{self, Identity};
 use super::shim::{Notice, Order, Spec, View};
+
+/// How long the end of a container waits for the end of its output.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How a run of a container ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,11 +164,19 @@ pub(crate) async fn start(exe: &Path, spec: &Spec, record: &Path, log: Arc<LogWr
             // The shim itself was killed: what it held is ended here.
             identity.as_ref().map(processes::kill_session);
         }
-        // Let go of the shim only now: closing its socket tells it to end everything.
+        // What it wrote last is part of how it ended. A process that got away may keep the output open: not for long.
+        let reading = async {
+            for task in output.into_iter().flatten() {
+                let _ = task.await;
+            }
+        };
+        let mut reading = pin!(reading);
+        let read = timeout(LAST_WORDS, &mut reading).await.is_ok();
         let _ = ended.send(outcome.unwrap_or(Exit { code: 137, signal: Some(9) }));
+        // Closing its socket tells the shim to end everything: only now.
         let _ = child.wait().await;
-        for task in output.into_iter().flatten() {
-            let _ = task.await;
+        if !read {
+            reading.await;
         }
         drop(keep_open);
         log.close();

@@ -158,6 +158,13 @@ pub(crate) fn mounts(
         .filter(|volume| volume.persistent_volume_claim.is_some())
         .map(|volume| volume.name.as_str())
         .collect();
+    let memory: Vec<&str> = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten())
+        .filter(|volume| volume.empty_dir.as_ref().is_some_and(|empty| empty.medium.as_deref() == Some("Memory")))
+        .map(|volume| volume.name.as_str())
+        .collect();
     let mut mounts = Vec::new();
     for mount in container.volume_mounts.iter().flatten() {
         let root = volumes.get(&mount.name).ok_or_else(|| Error::NoVolume {
@@ -180,6 +187,10 @@ pub(crate) fn mounts(
             }
         };
         let target = PathBuf::from(&mount.mount_path);
+        if target == Path::new("/dev/shm") && memory.contains(&mount.name.as_str()) {
+            // The machine's own is memory already; a directory in its place would put it on the disk.
+            continue;
+        }
         mounts.push(Mount { source, target, read_only: mount.read_only == Some(true) });
     }
     Ok(mounts)
