@@ -4,6 +4,8 @@
 //! the same bytes and refuses them in its own words. What is not read is skipped without recursion, so depth costs
 //! nothing; what is read recursively stops at serde_json's limit of 128 levels.
 
+mod prompt;
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
@@ -151,123 +153,10 @@ impl<'a> Body<'a> {
     }
 
     /// The prompts of the request as bytes of which four count as one token (see [`crate::prefix`]): one for a chat, one
-    /// for each element of a completion's prompt list. A chat is its tools, then role and content of each message, in
-    /// order, so that requests which share their first messages share the first bytes. Empty if there is no prompt that
-    /// can be understood.
+    /// for each element of a completion's prompt list. Empty if there is no prompt that can be understood.
     pub fn prompts(&self) -> Vec<Cow<'a, [u8]>> {
-        match self.api {
-            Api::ChatCompletions => self.chat().into_iter().collect(),
-            Api::Completions => self.fields.prompt.map(listed_prompts).unwrap_or_default(),
-            Api::Embeddings => match self.fields.messages {
-                Some(_) => self.chat().into_iter().collect(),
-                None => self.fields.input.map(listed_prompts).unwrap_or_default(),
-            },
-            Api::Responses => self.response_input().into_iter().collect(),
-        }
+        prompt::prompts(self.api, &self.fields)
     }
-
-    fn chat(&self) -> Option<Cow<'a, [u8]>> {
-        let raw = self.fields.messages?;
-        let messages: Vec<Message<'a>> = serde_json::from_str(raw.get()).ok()?;
-        let mut bytes = Vec::with_capacity(raw.get().len());
-        if let Some(tools) = self.fields.tools {
-            bytes.extend_from_slice(tools.get().as_bytes());
-        }
-        for message in &messages {
-            message.write(&mut bytes);
-        }
-        Some(Cow::Owned(bytes))
-    }
-
-    fn response_input(&self) -> Option<Cow<'a, [u8]>> {
-        let input = self.fields.input?;
-        let mut bytes = Vec::with_capacity(input.get().len());
-        for raw in [self.fields.instructions, self.fields.tools, Some(input)].into_iter().flatten() {
-            bytes.extend_from_slice(raw.get().as_bytes());
-        }
-        Some(Cow::Owned(bytes))
-    }
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    role: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tool_calls: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
-}
-
-impl Message<'_> {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        if let Some(role) = self.role.and_then(text) {
-            bytes.extend_from_slice(role.as_bytes());
-        }
-        if let Some(content) = self.content {
-            write_content(content, bytes);
-        }
-        if let Some(calls) = self.tool_calls {
-            bytes.extend_from_slice(calls.get().as_bytes());
-        }
-    }
-}
-
-/// Text is taken as text. A part that is none (an image, audio) is taken as its JSON, so that other images make other
-/// prefixes.
-fn write_content(content: &RawValue, bytes: &mut Vec<u8>) {
-    if let Some(text) = text(content) {
-        bytes.extend_from_slice(text.as_bytes());
-        return;
-    }
-    let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content.get()) else {
-        bytes.extend_from_slice(content.get().as_bytes());
-        return;
-    };
-    for raw in parts {
-        let part = serde_json::from_str::<Part<'_>>(raw.get()).ok();
-        match part.and_then(|part| part.text).and_then(text) {
-            Some(text) => bytes.extend_from_slice(text.as_bytes()),
-            None => bytes.extend_from_slice(raw.get().as_bytes()),
-        }
-    }
-}
-
-/// The four shapes of a completion's prompt: text, token ids, a list of texts, a list of lists of token ids.
-fn listed_prompts(raw: &RawValue) -> Vec<Cow<'_, [u8]>> {
-    if let Some(text) = text(raw) {
-        return vec![text_bytes(text)];
-    }
-    if let Ok(ids) = serde_json::from_str::<Vec<u32>>(raw.get()) {
-        return if ids.is_empty() { Vec::new() } else { vec![token_bytes(&ids)] };
-    }
-    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
-        return Vec::new();
-    };
-    elements
-        .into_iter()
-        .filter_map(|element| match text(element) {
-            Some(text) => Some(text_bytes(text)),
-            None => serde_json::from_str::<Vec<u32>>(element.get()).ok().map(|ids| token_bytes(&ids)),
-        })
-        .collect()
-}
-
-fn text_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-    }
-}
-
-fn token_bytes<'a>(ids: &[u32]) -> Cow<'a, [u8]> {
-    Cow::Owned(ids.iter().flat_map(|id| id.to_le_bytes()).collect())
 }
 
 /// A JSON string; borrowed when it has no escapes.

@@ -85,6 +85,11 @@ mod tests {
     }
 
     #[test]
+    fn the_hashes_are_those_of_llm_d() {
+        assert_eq!(block_hashes("m", None, b"Hello, world!", 64, 2048), [16_039_940_334_689_601_500]);
+    }
+
+    #[test]
     fn a_block_is_hashed_from_its_content_and_its_parent() {
         let root = xxh64(b"m", 0);
         let mut bytes = xxh64(b"hello\0\0\0", 0).to_le_bytes().to_vec();

@@ -58,6 +58,32 @@ fn other_images_make_other_prompts() {
 }
 
 #[test]
+fn an_image_counts_as_the_tokens_that_an_engine_makes_of_it() {
+    let json = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"http://a/1.png"}}]}]}"#;
+    let body = read(Api::ChatCompletions, json);
+    let prompt = &body.prompts()[0];
+    assert_eq!(prompt.len(), 8 + 225 * 4);
+    assert_eq!(&prompt[..8], b"userx\0\0\0", "it begins at a token");
+    assert_eq!(prompt[8..12], prompt[12..16]);
+}
+
+#[test]
+fn tools_are_the_same_whatever_the_order_of_their_keys() {
+    let with = |tools: &str| prompts(Api::ChatCompletions, &format!(r#"{{"tools":{tools},"messages":[]}}"#));
+    let one = with(r#"[{"type":"function","function":{"name":"a<b"}}]"#);
+    assert_eq!(one, with(r#"[ {"function": {"name": "a<b"}, "type": "function"} ]"#));
+    assert_eq!(one, [r#"[{"function":{"name":"a\u003cb"},"type":"function"}]"#]);
+}
+
+#[test]
+fn other_apis_have_a_prompt_too() {
+    let responses = prompts(Api::Responses, r#"{"instructions":"Be brief.","input":"Hello"}"#);
+    assert_eq!(responses, [r#"[{"instructions":"Be brief."},{"input":"Hello"}]"#]);
+    let embeddings = prompts(Api::Embeddings, r#"{"input":"embed me"}"#);
+    assert_eq!(embeddings, [r#"{"Raw":"embed me","Strings":null,"TokenIDs":null}"#]);
+}
+
+#[test]
 fn every_shape_of_a_completion_prompt_is_understood() {
     assert_eq!(prompts(Api::Completions, r#"{"prompt":"a\nb"}"#), ["a\nb"]);
     assert_eq!(prompts(Api::Completions, r#"{"prompt":["a","b"]}"#), ["a", "b"]);
