@@ -30,7 +30,7 @@ const TOKEN_PLUGINS: &[&str] = &["token-producer", "precise-prefix-cache-scorer"
 const LATENCY_PLUGIN: &str = "predicted-latency-producer";
 
 /// The annotations that pin a service to presets: those it has, and the current names for the others.
-pub(crate) fn pins(facts: &Facts) -> BTreeMap<String, String> {
+pub fn pins(facts: &Facts) -> BTreeMap<String, String> {
     let mut pins: BTreeMap<String, String> = facts
         .service
         .pointer("/status/annotations")

@@ -95,13 +95,16 @@ fn parts(subject: &Subject, plan: &mut Plan) -> Result<(), Failure> {
             hint: Some("create what is missing, or correct the reference".to_owned()),
         });
     }
-    add(Part::Scheduler, router::picker::objects(subject).map_err(|error| Failure {
+    let mut picker = Vec::new();
+    let planned = router::picker::objects(subject, &mut picker);
+    add(Part::Scheduler, picker);
+    planned.map_err(|error| Failure {
         part: Part::Scheduler,
         condition: "SchedulerWorkloadReady".to_owned(),
         reason: "SchedulerReconcileError".to_owned(),
         message: format!("Failed to reconcile scheduler: {error}"),
         hint: None,
-    })?);
+    })?;
     add(Part::Route, router::route::object(subject).into_iter().collect());
     Ok(())
 }
@@ -112,7 +115,7 @@ fn single_node_failure(error: &workload::Error) -> Failure {
             format!("failed to reconcile service account: failed to get expected main deployment: {error}")
         }
         workload::Error::FixModel { .. } => format!("failed to reconcile prefill workload: {error}"),
-        workload::Error::CreateServiceAccount { .. } => format!("failed to reconcile main workload: {error}"),
+        workload::Error::CreateServiceAccount { .. } => format!("failed to reconcile service account: {error}"),
     };
     Failure {
         part: Part::SingleNode,
@@ -128,7 +131,9 @@ fn multi_node_failure(error: &workload::Error) -> Failure {
         part: Part::MultiNode,
         condition: "WorkerWorkloadReady".to_owned(),
         reason: "ReconcileMultiNodeWorkloadError".to_owned(),
-        message: format!("failed to reconcile multi-node service account: {error}"),
+        message: format!(
+            "failed to reconcile multi-node service account: failed to create expected multi node service account: {error}"
+        ),
         hint: hint(error),
     }
 }

@@ -7,35 +7,32 @@ use crate::subject::{Labels, Subject};
 
 pub(crate) const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
-/// A ServiceAccount with what it takes over from another one.
+/// A ServiceAccount with the Secrets of `source`, so that pulling and downloading work as they would with that one.
 pub(crate) fn service_account(
     subject: &Subject,
     name: &str,
     labels: Labels,
     annotations: Labels,
-    copied: &[(&str, Option<&Value>)],
+    source: Option<&Value>,
 ) -> Value {
     let mut fields = Map::new();
-    for (field, value) in copied {
-        if let Some(value) = value.filter(|value| value.as_array().is_some_and(|list| !list.is_empty())) {
-            fields.insert((*field).to_owned(), value.clone());
+    for field in ["secrets", "imagePullSecrets"] {
+        let names: Vec<Value> = source
+            .and_then(|source| source[field].as_array())
+            .into_iter()
+            .flatten()
+            .map(|secret| json!({"name": secret["name"]}))
+            .collect();
+        if !names.is_empty() {
+            fields.insert(field.to_owned(), json!(names));
         }
     }
     subject.annotated_object("v1", "ServiceAccount", name, labels, annotations, Value::Object(fields))
 }
 
-/// A managed account of a workload: it has the Secrets of the namespace's default account, so that pulling and
-/// downloading work as they would without it.
+/// A managed account of a workload.
 pub(crate) fn workload_account(subject: &Subject, name: &str, labels: Labels) -> Value {
-    let default = subject.core("ServiceAccount", "default");
-    let field = |field: &str| default.and_then(|account| account.get(field));
-    service_account(
-        subject,
-        name,
-        labels,
-        Labels::new(),
-        &[("secrets", field("secrets")), ("imagePullSecrets", field("imagePullSecrets"))],
-    )
+    service_account(subject, name, labels, Labels::new(), subject.core("ServiceAccount", "default"))
 }
 
 /// What the routing sidecar may read.

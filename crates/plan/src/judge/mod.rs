@@ -43,12 +43,10 @@ pub fn judge(
         ledger.observe_new_generation();
     }
     let sight = Sight { facts, seen };
+    status.annotations = compose::pins(facts);
     match composed {
         Ok(merged) => {
             status.applied_configs = merged.applied_configs.iter().map(applied).collect();
-            if !merged.pins.is_empty() {
-                status.annotations = merged.pins.clone();
-            }
             ledger.mark_true(names::PRESETS_COMBINED);
             if is_stopped(facts) {
                 stop(&mut ledger, &mut status);
@@ -153,7 +151,7 @@ fn run(
         ledger.mark_false(&failure.condition, &failure.reason, &failure.message);
     }
     workloads::roll_up(ledger);
-    if !reached(Part::Scaling) && failed != Some(Part::Scaling) || failed == Some(Part::Scaling) {
+    if failed.is_some_and(|failed| failed < Part::Scheduler) {
         return;
     }
     let judged = router::judge(subject, sight, ledger, status, failure.as_ref());

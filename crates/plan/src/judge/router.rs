@@ -11,7 +11,7 @@ use kinds::inference;
 use serde_json::Value;
 
 use super::conditions::{Ledger, names};
-use super::workloads::{conditions, deployment_verdict, mark};
+use super::workloads::{conditions, mark, rollout_verdict};
 use super::{Sight, urls};
 use crate::router::{external_pool, group, managed_scheduler, picker, pool, route, route_refs, scheduler, tokenizer};
 use crate::subject::Subject;
@@ -67,6 +67,9 @@ pub(super) fn judge(
     }
     judge_group(subject, ledger, status);
     judge_pool(subject, sight, ledger, &routes) && {
+        if let Some(router) = &mut status.router {
+            router.scheduler = scheduler_status(subject);
+        }
         judge_gateways(subject, sight, ledger, &routes);
         judge_routes(subject, ledger, &routes);
         true
@@ -86,7 +89,7 @@ fn judge_picker(subject: &Subject, sight: Sight, ledger: &mut Ledger) {
         let live = sight.get("apps/v1", "Deployment", Some(subject.namespace), &name);
         // Standby pickers are never ready, so one that answers is enough.
         let available = live.and_then(|live| live["status"]["availableReplicas"].as_i64()).unwrap_or(0) > 0;
-        mark(ledger, condition, if available { Ok(()) } else { deployment_verdict(live, ROLLING_OUT) });
+        mark(ledger, condition, if available { Ok(()) } else { rollout_verdict(live, ROLLING_OUT) });
     }
 }
 
@@ -158,13 +161,13 @@ fn discover(
                 http_routes: routes.iter().map(|name| reference("HTTPRoute", subject.namespace, name)).collect(),
             })
             .collect(),
-        scheduler: scheduler_status(subject, sight),
+        scheduler: None,
         group: None,
     });
     Ok(())
 }
 
-fn scheduler_status(subject: &Subject, sight: Sight) -> Option<SchedulerStatus> {
+fn scheduler_status(subject: &Subject) -> Option<SchedulerStatus> {
     scheduler(subject)?;
     let reference = |group: &str, kind: &str, name: String| ObjectReference {
         group: group.to_owned(),
@@ -172,17 +175,9 @@ fn scheduler_status(subject: &Subject, sight: Sight) -> Option<SchedulerStatus> 
         name,
         namespace: None,
     };
-    let service = match external_pool(subject) {
-        None => Some(picker::service_name(subject)),
-        Some(pool) => sight
-            .get(inference::API_VERSION, "InferencePool", Some(subject.namespace), pool)
-            .and_then(|pool| pool.pointer("/spec/endpointPickerRef/name"))
-            .and_then(Value::as_str)
-            .map(str::to_owned),
-    };
     Some(SchedulerStatus {
         inference_pool: Some(reference(inference::GROUP, "InferencePool", pool::name(subject))),
-        service: service.map(|name| reference("", "Service", name)),
+        service: Some(reference("", "Service", picker::service_name(subject))),
     })
 }
 
@@ -208,21 +203,21 @@ fn judge_group(subject: &Subject, ledger: &mut Ledger, status: &mut LLMInference
                     name: member.name,
                     weight: member.weight,
                     stopped: member.stopped,
-                    backend_ref: (!member.stopped).then(|| backend(member.backend)),
+                    backend_ref: Some(backend(member.backend)),
                 })
                 .collect(),
         });
     }
     ledger.mark_true(names::GROUP_READY);
-    match group::divergence(&members) {
+    match group::divergence(subject, &members) {
         Some(message) => ledger.mark_true_because(names::GROUP_DEGRADED, "MemberDivergence", &message),
-        None => ledger.mark_false(names::GROUP_DEGRADED, "", ""),
+        None => ledger.clear(names::GROUP_DEGRADED),
     }
 }
 
 fn backend(backend: HTTPBackendRef) -> BackendReference {
     BackendReference {
-        group: backend.group,
+        group: Some(backend.group.unwrap_or_default()),
         kind: backend.kind,
         name: backend.name,
         namespace: backend.namespace,
@@ -327,7 +322,7 @@ fn judge_gateways(subject: &Subject, sight: Sight, ledger: &mut Ledger, routes: 
     if waiting.is_empty() {
         ledger.mark_true(names::GATEWAYS_READY);
     } else {
-        let message = format!("The following Gateways are not ready: [{}]", waiting.join(", "));
+        let message = format!("The following Gateways are not ready: [{}]", waiting.join(" "));
         ledger.mark_false(names::GATEWAYS_READY, "GatewaysNotReady", &message);
     }
 }
@@ -348,7 +343,7 @@ fn judge_routes(subject: &Subject, ledger: &mut Ledger, routes: &[Route]) {
     if problems.is_empty() {
         ledger.mark_true(names::HTTP_ROUTES_READY);
     } else {
-        let message = format!("The following HTTPRoutes are not ready: [{}]", problems.join(", "));
+        let message = format!("The following HTTPRoutes are not ready: [{}]", problems.join(" "));
         ledger.mark_false(names::HTTP_ROUTES_READY, "HTTPRoutesNotReady", &message);
     }
 }
@@ -402,5 +397,5 @@ fn is_stale(condition: &Value, generation: Option<i64>) -> bool {
 
 fn described(condition: &Value) -> String {
     let text = |field: &str| condition[field].as_str().unwrap_or_default();
-    format!("\"{}\" (reason \"{}\", message \"{}\")", text("status"), text("reason"), text("message"))
+    format!("{:?} (reason {:?}, message {:?})", text("status"), text("reason"), text("message"))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Sight;
 use super::router::{Route, gateway_key};
-use crate::storage::{adapters, published_name};
+use crate::storage::published_name;
 use crate::subject::{CLUSTER_DOMAIN, Subject};
 
 /// What stands for `*` in the host name of a listener.
@@ -229,11 +229,13 @@ fn bucket(matched: &HTTPRouteMatch, header: &str, path: &str) -> Option<usize> {
     by_model.then_some(2)
 }
 
-/// The URL to hand out: an external one with the service's own path, if there is one.
+/// The URL to hand out: an external one with the service's own path, if there is one. KServe looks through them by URL.
 pub(super) fn preferred(subject: &Subject, found: &[Found]) -> Option<String> {
     let prefix = format!("/{}/{}", subject.namespace, subject.name);
+    let mut found: Vec<&Found> = found.iter().collect();
+    found.sort_by_key(|found| found.url());
     let external = || found.iter().filter(|found| !found.is_internal());
-    let own = |found: &&Found| found.path.starts_with(&prefix);
+    let own = |found: &&&Found| found.path.starts_with(&prefix);
     let wanted = subject.facts.settings.ingress.url_scheme.as_str();
     external()
         .find(own)
@@ -241,7 +243,7 @@ pub(super) fn preferred(subject: &Subject, found: &[Found]) -> Option<String> {
         .or_else(|| found.iter().find(|found| found.path.starts_with(&prefix) && found.scheme == wanted))
         .or_else(|| found.iter().find(own))
         .or_else(|| found.first())
-        .map(Found::url)
+        .map(|found| found.url())
 }
 
 /// `status.addresses`, by URL.
@@ -272,7 +274,7 @@ pub(super) fn addresses(subject: &Subject, found: &[Found]) -> Vec<Address> {
 
 fn models(subject: &Subject, by_model: bool) -> Vec<ModelName> {
     std::iter::once(subject.model_name().to_owned())
-        .chain(adapters(subject.spec).into_iter().map(|adapter| adapter.name))
+        .chain(subject.spec.model.lora.iter().flat_map(|lora| &lora.adapters).filter_map(|adapter| adapter.name.clone()))
         .flat_map(|name| {
             let published = published_name(subject.namespace, &name);
             if by_model { vec![published] } else { vec![published, name] }

@@ -102,6 +102,15 @@ pub(crate) fn deployment_verdict(live: Option<&Value>, waiting: &str) -> Verdict
     Err(stuck.unwrap_or_else(progressing))
 }
 
+/// [`deployment_verdict`] for one whose stuck rollout counts although its older pods still answer.
+pub(crate) fn rollout_verdict(live: Option<&Value>, waiting: &str) -> Verdict {
+    let stuck = live
+        .into_iter()
+        .flat_map(conditions)
+        .find(|condition| condition["type"] == "Progressing" && condition["status"] == "False");
+    stuck.map_or_else(|| deployment_verdict(live, waiting), |condition| Err(reason_of(condition)))
+}
+
 fn group_verdict(live: Option<&Value>) -> Verdict {
     let available =
         live.into_iter().flat_map(conditions).find(|condition| condition["type"] == "Available");

@@ -61,11 +61,12 @@ pub(crate) fn matching(subject: &Subject, members: &[Member]) -> Vec<Member> {
         .collect()
 }
 
-/// The sets of models in a group, if there is more than one.
-pub(crate) fn divergence(members: &[Member]) -> Option<String> {
+/// The sets of models that other members serve and the service does not share, if there are any.
+pub(crate) fn divergence(subject: &Subject, members: &[Member]) -> Option<String> {
+    let matching = matching(subject, members);
     let mut sets: Vec<String> = members
         .iter()
-        .filter(|member| !member.stopped)
+        .filter(|member| !matching.contains(member))
         .map(|member| {
             let names: Vec<&str> = member.models.iter().map(String::as_str).collect();
             names.join("+")
@@ -73,7 +74,7 @@ pub(crate) fn divergence(members: &[Member]) -> Option<String> {
         .collect();
     sets.sort();
     sets.dedup();
-    (sets.len() > 1).then(|| format!("group has members with different model sets: {}", sets.join(", ")))
+    (!sets.is_empty()).then(|| format!("group has members with different model sets: {}", sets.join(", ")))
 }
 
 /// Gives every rule that is not about this member alone the back-ends of all members.

@@ -59,14 +59,14 @@ pub(crate) fn service_to_trust(subject: &Subject) -> Option<String> {
     }
 }
 
-/// Accounts, tokenizer, Deployment, Service, pools: everything that picks endpoints.
-pub(crate) fn objects(subject: &Subject) -> Result<Vec<Value>, Error> {
-    let Some(scheduler) = managed_scheduler(subject) else { return Ok(Vec::new()) };
+/// Accounts, tokenizer, Deployment, Service, pools: everything that picks endpoints. What was planned before an error is
+/// in `objects`.
+pub(crate) fn objects(subject: &Subject, objects: &mut Vec<Value>) -> Result<(), Error> {
+    let Some(scheduler) = managed_scheduler(subject) else { return Ok(()) };
     let labels = subject.component_labels(COMPONENT);
     let pod = scheduler.template.clone().unwrap_or_default();
     let managed_account = api::names::picker_service_account(subject.name);
     let account_name = user_account_name(&pod).unwrap_or(&managed_account).to_owned();
-    let mut objects = Vec::new();
     let account = if account_name == managed_account {
         objects.push(account(subject, &managed_account));
         // KServe reads the account back; before it exists the tokenizer downloads with the default one.
@@ -78,19 +78,17 @@ pub(crate) fn objects(subject: &Subject) -> Result<Vec<Value>, Error> {
             name: account_name.clone(),
         })?)
     };
-    if account_name == managed_account {
-        let role = subject.child("-epp-role");
-        objects.push(rbac::auth_binding(subject, &account_name, labels.clone()));
-        objects.push(rbac::picker_role(subject, &role, labels.clone()));
-        objects.push(rbac::role_binding(subject, &subject.child("-epp-rb"), &role, &account_name, labels));
-    }
+    let role = subject.child("-epp-role");
+    objects.push(rbac::auth_binding(subject, &account_name, labels.clone()));
+    objects.push(rbac::picker_role(subject, &role, labels.clone()));
+    objects.push(rbac::role_binding(subject, &subject.child("-epp-rb"), &role, &account_name, labels));
     objects.extend(tokenizer::objects(subject, account)?);
     let name = deployment_name(subject);
     let live = subject.live("apps/v1", "Deployment", &name);
     objects.push(deployment(subject, pod.clone(), live)?);
     objects.push(service(subject, &pod));
     objects.extend(super::pool::objects(subject));
-    Ok(objects)
+    Ok(())
 }
 
 /// The picker's account has what the workload's own account has, so that the picker can pull its image.
@@ -98,20 +96,9 @@ fn account(subject: &Subject, name: &str) -> Value {
     let user = subject.workload().template.as_ref().and_then(user_account_name);
     let user = user.and_then(|name| subject.core("ServiceAccount", name));
     let labels = subject.component_labels(COMPONENT);
-    match user {
-        Some(user) => rbac::service_account(
-            subject,
-            name,
-            labels,
-            string_map(user, "/metadata/annotations"),
-            &[("secrets", user.get("secrets")), ("imagePullSecrets", user.get("imagePullSecrets"))],
-        ),
-        None => {
-            let default = subject.core("ServiceAccount", "default");
-            let pull = default.and_then(|account| account.get("imagePullSecrets"));
-            rbac::service_account(subject, name, labels, Default::default(), &[("imagePullSecrets", pull)])
-        }
-    }
+    let source = user.or_else(|| subject.core("ServiceAccount", "default"));
+    let annotations = user.map(|user| string_map(user, "/metadata/annotations")).unwrap_or_default();
+    rbac::service_account(subject, name, labels, annotations, source)
 }
 
 fn deployment(subject: &Subject, mut pod: PodSpec, live: Option<&Value>) -> Result<Value, Error> {

@@ -12,9 +12,9 @@ const KEDA_LABEL: &str = "scaledobject.keda.sh/name";
 /// Why a ScaledObject cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("prometheus URL is required in autoscaling-wva-controller-config for KEDA scaling")]
+    #[error("autoscaling-wva-controller-config.prometheus.url is required in inferenceservice-config when using KEDA")]
     SetPrometheusUrl,
-    #[error("authModes and triggerAuthName must be set together in autoscaling-wva-controller-config")]
+    #[error("autoscaling-wva-controller-config.prometheus.authModes and triggerAuthName must be set together")]
     SetBothAuthFields,
 }
 

@@ -18,7 +18,7 @@ const DESIRED_REPLICAS: &str = "wva_desired_replicas";
 /// Why an autoscaler cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("failed to reconcile {what} workload scaling: {source}")]
+    #[error("failed to reconcile {what} workload scaling: failed to reconcile {what} actuator: {source}")]
     FixScaling { what: &'static str, source: keda::Error },
 }
 

@@ -47,7 +47,7 @@ pub(crate) enum Error {
     EnableOci,
     #[error("no container found with name {0}")]
     NameContainer(String),
-    #[error("volume mount {path} is already used by volume {volume}")]
+    #[error("mountPath {path:?} already used by volume {volume:?}")]
     FreeMountPath { path: String, volume: String },
     #[error("missing annotation {annotation} on a service with a cached model")]
     AddLocalModelAnnotation { annotation: &'static str },

@@ -29,6 +29,10 @@ struct Half<'a> {
 /// Accounts and LeaderWorkerSets, in order.
 pub(crate) fn objects(subject: &Subject) -> Result<Vec<Value>, Error> {
     let mut objects = Vec::new();
+    // KServe looks the named account up here for single-node services too.
+    if let Some(name) = user_name(subject.workload()) {
+        user_account(subject, name, "multi node main")?;
+    }
     let main = main_half(subject);
     let prefill = prefill_half(subject);
     if let Some(half) = &main {
@@ -145,8 +149,7 @@ fn leader_worker_set(subject: &Subject, half: &Half) -> Result<Value, Error> {
         labels.extend(serving.clone());
     }
     labels.extend(passed_labels(subject));
-    let mut worker_labels = labels.clone();
-    worker_labels.extend(workload.labels.clone());
+    labels.extend(workload.labels.clone());
     let mut group = Map::new();
     if let Some(pod) = &workload.template {
         let mut leader_labels = subject.component_labels(half.leader_component);
@@ -158,7 +161,7 @@ fn leader_worker_set(subject: &Subject, half: &Half) -> Result<Value, Error> {
     }
     let worker = workload.worker.clone().unwrap_or_default();
     let worker = complete(&worker, "/spec/leaderWorkerTemplate/workerTemplate/spec")?;
-    group.insert("workerTemplate".to_owned(), template(&worker_labels, &pod_annotations, &worker));
+    group.insert("workerTemplate".to_owned(), template(&labels, &pod_annotations, &worker));
     group.insert("restartPolicy".to_owned(), json!("RecreateGroupOnPodRestart"));
     let size = workload.parallelism.as_ref().and_then(|parallelism| parallelism.size());
     if let Some(size) = size {

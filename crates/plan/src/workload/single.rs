@@ -105,7 +105,7 @@ fn main_deployment(subject: &Subject) -> Result<Value, Error> {
     pod_annotations.extend(spec_annotations(workload));
     Ok(deployment(
         subject,
-        &Shape { name: &name, base, labels: labels.clone(), pod_labels: labels, annotations, pod_annotations, workload, live },
+        &Shape { name: &name, base, labels, annotations, pod_annotations, workload, live },
         &pod,
     ))
 }
@@ -132,12 +132,11 @@ fn prefill_deployment(subject: &Subject, workload: &WorkloadSpec) -> Result<Valu
     base.insert(ROLE.to_owned(), "prefill".to_owned());
     let mut labels = base.clone();
     labels.extend(passed_labels(subject));
-    let mut pod_labels = labels.clone();
-    pod_labels.extend(workload.labels.clone());
+    labels.extend(workload.labels.clone());
     let annotations = passed_annotations(subject, false);
     let mut pod_annotations = annotations.clone();
     pod_annotations.extend(spec_annotations(workload));
-    Ok(deployment(subject, &Shape { name: &name, base, labels, pod_labels, annotations, pod_annotations, workload, live }, &pod))
+    Ok(deployment(subject, &Shape { name: &name, base, labels, annotations, pod_annotations, workload, live }, &pod))
 }
 
 /// A Deployment without its pod.
@@ -146,7 +145,6 @@ pub(crate) struct Shape<'a> {
     /// Our own labels; they select the pods.
     pub(crate) base: Labels,
     pub(crate) labels: Labels,
-    pub(crate) pod_labels: Labels,
     pub(crate) annotations: Labels,
     pub(crate) pod_annotations: Labels,
     pub(crate) workload: &'a WorkloadSpec,
@@ -154,7 +152,7 @@ pub(crate) struct Shape<'a> {
 }
 
 fn deployment(subject: &Subject, shape: &Shape, pod: &PodSpec) -> Value {
-    let (selector, pod_labels) = selector(&shape.base, &shape.pod_labels, shape.live);
+    let (selector, pod_labels) = selector(&shape.base, &shape.labels, shape.live);
     let mut spec = Map::new();
     if let Some(replicas) = shape.workload.replicas.or_else(|| kept_replicas(shape.live)) {
         spec.insert("replicas".to_owned(), json!(replicas));
