@@ -19,6 +19,7 @@
 //!
 //! Nothing here talks to a cluster, reads a clock or a file.
 
+mod check;
 mod combine;
 mod data;
 mod error;
@@ -38,6 +39,7 @@ pub use combine::{combine, merge, render};
 pub use error::{Cause, Error};
 pub use facts::Facts;
 pub use merged::{AppliedConfig, Merged, Origin, Origins, SchedulerConfig, Source, Warning};
+pub use select::pins;
 pub use settings::{
     Autoscaling, Credentials, ExpirationAnnotations, GcsCredentials, Ingress, ModelRouting, OciModelMode, Prometheus,
     S3Credentials, Settings, SettingsError, StorageInitializer,
@@ -45,5 +47,7 @@ pub use settings::{
 
 /// Merges, renders and validates.
 pub fn compose(facts: &Facts) -> Result<Merged, Error> {
-    combine(facts)
+    let merged = combine(facts)?;
+    check::check(&merged, facts)?;
+    Ok(merged)
 }

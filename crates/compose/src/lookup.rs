@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use api::shape;
+use api::{admission, shape};
 use api::v1alpha2::{API_VERSION, CONFIG_KIND};
 use serde_json::Value;
 
@@ -20,11 +20,14 @@ pub(crate) struct Found {
     pub(crate) spec: Cow<'static, Value>,
 }
 
-/// The embedded presets' specs as Go writes them, in the order of [`presets::all`].
+/// The embedded presets' specs as an API server would have stored them, in the order of [`presets::all`].
 static EMBEDDED: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| {
     presets::all()
         .iter()
-        .filter_map(|preset| Some((preset.name, layer::normal(&preset.document["spec"], preset.name).ok()?)))
+        .filter_map(|preset| {
+            let stored = admission::admit(&preset.document, admission::Request::default()).ok()?;
+            Some((preset.name, layer::normal(&stored.object["spec"], preset.name).ok()?))
+        })
         .collect()
 });
 

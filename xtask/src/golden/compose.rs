@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use api::admission;
 use compose::{Facts, Settings};
 use kinds::Objects;
 use serde_json::{Value, json};
@@ -58,10 +59,13 @@ pub(super) fn run_merged(case: &Case) -> Result<Outcome> {
         return Ok(Outcome::new());
     }
     let about = first(&case.dir.join("case.yaml"))?;
-    let mut objects = cluster(&case.root, &about)?;
-    for document in read(&case.dir.join("in.yaml"))? {
-        if document["kind"] != SERVICE {
-            objects.add_document(document)?;
+    let mut objects = Objects::new();
+    let inputs = read(&case.dir.join("in.yaml"))?;
+    let present = cluster(&case.root, &about)?.into_iter().map(|(_, document)| (*document).clone());
+    for document in present.chain(inputs.into_iter().filter(|document| document["kind"] != SERVICE)) {
+        // What is refused was not stored.
+        if let Ok(admitted) = admission::admit(&document, admission::Request::default()) {
+            objects.add_document(admitted.object)?;
         }
     }
     let services = read(&case.dir.join("stored.yaml"))?;
