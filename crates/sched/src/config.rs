@@ -43,7 +43,7 @@ pub enum ConfigError {
         nearest: Option<&'static str>,
     },
     /// The plugin exists in llm-d and is not built here yet.
-    #[error("{at}: plugin type '{type_name}' is not supported yet; remove it from the profile")]
+    #[error("{at}: plugin type '{type_name}' is not supported yet; remove the plugin")]
     NotSupported {
         /// Where.
         at: String,
@@ -205,9 +205,7 @@ pub(crate) fn read(value: &Value) -> Result<Scheduler, ConfigError> {
             Kind::Elsewhere => {
                 warnings.push(format!("{at}: plugin '{}' does nothing in a profile", plugin.name))
             }
-            Kind::NotSupported => {
-                return Err(ConfigError::NotSupported { at, type_name: plugin.type_name.clone() });
-            }
+            Kind::NotSupported => return Err(not_supported(plugin)),
         }
     }
     if picker.is_none()
@@ -259,6 +257,10 @@ fn plugins(specs: &[PluginSpec]) -> Result<BTreeMap<String, Plugin>, ConfigError
             let nearest = nearest(&type_name, types::all());
             return Err(ConfigError::UnknownPlugin { at, type_name, nearest });
         };
+        // Even one that no profile names may have an effect in llm-d (producers, admitters).
+        if kind == Kind::NotSupported {
+            return Err(ConfigError::NotSupported { at, type_name });
+        }
         let plugin = Plugin {
             at: at.clone(),
             name: name.as_str().into(),
@@ -302,12 +304,6 @@ fn profile<'a>(
             referenced.push((at, plugin, reference.weight.unwrap_or(1.0)));
         }
         names.push(name);
-    }
-    for plugin in plugins.values() {
-        if types::is_profile_handler(&plugin.type_name) && plugin.kind == Kind::NotSupported {
-            let (at, type_name) = (plugin.at.clone(), plugin.type_name.clone());
-            return Err(ConfigError::NotSupported { at, type_name });
-        }
     }
     match names.len() {
         0 => {

@@ -162,10 +162,10 @@ fn what_is_not_built_yet_says_so() {
     let config = json!({ "plugins": [{ "type": "disagg-profile-handler" }] });
     assert_eq!(
         error(&config),
-        "plugins[0]: plugin type 'disagg-profile-handler' is not supported yet; remove it from the profile"
+        "plugins[0]: plugin type 'disagg-profile-handler' is not supported yet; remove the plugin"
     );
-    let config = profile(json!([{ "type": "latency-scorer" }]), json!([{ "pluginRef": "latency-scorer" }]));
-    assert!(error(&config).contains("'latency-scorer' is not supported yet"));
+    let config = profile(json!([{ "type": "queue-scorer" }, { "type": "latency-slo-admitter" }]), json!([]));
+    assert!(error(&config).contains("plugins[1]: plugin type 'latency-slo-admitter' is not supported yet"));
     let elsewhere = profile(json!([{ "type": "openai-parser" }]), json!([{ "pluginRef": "openai-parser" }]));
     assert_eq!(Scheduler::from_config(&elsewhere).unwrap().warnings().len(), 1);
 }

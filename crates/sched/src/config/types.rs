@@ -124,7 +124,3 @@ pub(super) fn kind_of(type_name: &str) -> Option<Kind> {
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
     TYPES.iter().map(|(name, _)| *name)
 }
-
-pub(super) fn is_profile_handler(type_name: &str) -> bool {
-    type_name.ends_with("-profile-handler")
-}
