@@ -63,6 +63,9 @@ pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> 
         return Ok(Admitted { object: object.clone(), pruned: Vec::new(), warnings: Vec::new() });
     };
     let mut object = object.clone();
+    if let Some(schema) = SCHEMAS.get(&(kind, version)) {
+        schema::drop_nulls(schema, &mut object);
+    }
     let pruned = fill(kind, version, &mut object);
     if kind == Kind::Service {
         object = mutate(object, version, request)?;
@@ -102,9 +105,11 @@ pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Violation> {
     violations
 }
 
-/// What the mutating webhook answers: the service as Go writes it, with the defaults.
+/// What the mutating webhook answers: the service as Go writes it, with the defaults. Empty values that Go would leave out
+/// stay as the user wrote them: the webhook takes nothing away but what its own defaults take away.
 pub fn mutate(object: Value, version: Version, request: Request<'_>) -> Result<Value, Refusal> {
-    let mut service = go(&object, version)?;
+    let written = go(&object, version)?;
+    let mut service = written.clone();
     if version == Version::V1alpha1 {
         service = go(&convert::convert(&service, Version::V1alpha2), Version::V1alpha2)?;
     }
@@ -112,7 +117,44 @@ pub fn mutate(object: Value, version: Version, request: Request<'_>) -> Result<V
     if version == Version::V1alpha1 {
         service = go(&convert::convert(&service, Version::V1alpha1), Version::V1alpha1)?;
     }
+    keep_omitted(&object, &written, &mut service);
     Ok(service)
+}
+
+/// The object as KServe's controller leaves it: it writes the whole object back when it puts its finalizer on, so what Go
+/// leaves out is gone then.
+pub fn written_back(stored: &Value) -> Value {
+    let version = stored["apiVersion"].as_str().and_then(Version::of);
+    let kind = stored["kind"].as_str().and_then(Kind::of);
+    let (Some(version), Some(kind)) = (version, kind) else { return stored.clone() };
+    let mut written = go(stored, version).unwrap_or_else(|_| stored.clone());
+    fill(kind, version, &mut written);
+    written
+}
+
+/// Puts back into `out` what stands in `object` and not in `written`.
+fn keep_omitted(object: &Value, written: &Value, out: &mut Value) {
+    match (object, written, out) {
+        (Value::Object(fields), Value::Object(written), Value::Object(out)) => {
+            for (name, value) in fields {
+                match (written.get(name), out.get_mut(name)) {
+                    (None, None) => {
+                        out.insert(name.clone(), value.clone());
+                    }
+                    (Some(written), Some(out)) => keep_omitted(value, written, out),
+                    _ => {}
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(written), Value::Array(out))
+            if items.len() == written.len() && items.len() == out.len() =>
+        {
+            for ((item, written), out) in items.iter().zip(written).zip(out) {
+                keep_omitted(item, written, out);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn validate_stored(

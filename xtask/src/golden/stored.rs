@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use api::admission::{Refusal, Request, admit};
+use api::admission::{Refusal, Request, admit, written_back};
 use kinds::Objects;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         match admit(&object, Request { old: None, caches: caches.as_ref() }) {
             Ok(admitted) if object["kind"] == "LLMInferenceService" => {
-                stored.insert(name, finalized(admitted.object));
+                stored.insert(name, finalized(&admitted.object));
             }
             Ok(_) => {}
             Err(refusal) => {
@@ -92,8 +92,9 @@ fn caches(case: &Case, profile: &str) -> Result<Option<Objects>> {
     Ok((local["enabled"] == true).then_some(objects))
 }
 
-/// The recorded controller had put its finalizer on when the service was looked at.
-fn finalized(mut service: Value) -> Value {
+/// The recorded controller had put its finalizer on, and so written the service back, when it was looked at.
+fn finalized(service: &Value) -> Value {
+    let mut service = written_back(service);
     service["metadata"]["finalizers"] = json!([api::keys::SERVICE_FINALIZER]);
     if let Some(fields) = service.as_object_mut() {
         fields.remove("status");

@@ -40,6 +40,19 @@ fn missing_values_are_filled_in_for_services_and_refused_in_configs() {
 }
 
 #[test]
+fn empty_values_that_the_user_wrote_are_held_to_the_schema() {
+    let refs = json!({"model": {"uri": "x"}, "router": {"gateway": {"refs": [{"name": ""}]}}});
+    let refusal = create("LLMInferenceService", "v1alpha2", refs).unwrap_err();
+    assert_eq!(fields(&refusal), ["spec.router.gateway.refs[0].name"]);
+    let kept =
+        create("LLMInferenceService", "v1alpha2", json!({"model": {"uri": "x"}, "labels": {}})).unwrap();
+    assert_eq!(kept.object["spec"]["labels"], json!({}));
+    let nulls =
+        create("LLMInferenceService", "v1alpha2", json!({"model": {"uri": "x"}, "replicas": null})).unwrap();
+    assert_eq!(nulls.object["spec"].get("replicas"), None);
+}
+
+#[test]
 fn configs_keep_their_templates_and_their_own_words() {
     let spec = json!({"template": {"containers": [{"name": "main", "image": "{{ .Spec.Model.Name }}",
         "resources": {"limits": {"memory": "1024Mi"}}, "workingDir": "{{ .Name }}"}]}});
