@@ -11,7 +11,7 @@ use crate::{Failure, Finding, Part, Plan, Step, rbac, router, scaling, storage, 
 const CHILD_KINDS: [(&str, &str, Part); 15] = [
     ("v1", "Secret", Part::Certificate),
     ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", Part::MultiNode),
-    ("resource.k8s.io/v1", "ResourceClaimTemplate", Part::SingleNode),
+    ("resource.k8s.io/v1", "ResourceClaimTemplate", Part::MultiNode),
     ("apps/v1", "Deployment", Part::SingleNode),
     ("v1", "ServiceAccount", Part::SingleNode),
     (rbac::RBAC, "Role", Part::SingleNode),
@@ -66,14 +66,8 @@ fn parts(subject: &Subject, plan: &mut Plan) -> Result<(), Failure> {
     };
     add(Part::CaBundle, ca_bundle(subject).into_iter().collect());
     let devices: Vec<Value> = workload::devices::object(subject).into_iter().collect();
-    let multi = workload::multi::objects(subject).map_err(|error| multi_node_failure(&error))?;
-    if subject.workload().worker.is_some() {
-        add(Part::MultiNode, devices.clone());
-    }
-    add(Part::MultiNode, multi);
-    if subject.workload().worker.is_none() {
-        add(Part::SingleNode, devices);
-    }
+    add(Part::MultiNode, devices);
+    add(Part::MultiNode, workload::multi::objects(subject).map_err(|error| multi_node_failure(&error))?);
     add(Part::SingleNode, workload::single::objects(subject).map_err(|error| single_node_failure(&error))?);
     add(Part::WorkloadService, vec![workload::service::object(subject)]);
     add(Part::Scaling, scaling::objects(subject).map_err(|error| Failure {

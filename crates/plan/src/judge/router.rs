@@ -304,11 +304,13 @@ fn judge_gateways(subject: &Subject, sight: Sight, ledger: &mut Ledger, routes: 
         ledger.clear(names::GATEWAYS_READY);
         return;
     }
-    let gateways: BTreeSet<(String, String)> = routes
-        .iter()
-        .flat_map(|route| &route.spec.parent_refs)
-        .map(|parent| gateway_key(parent, subject.namespace))
-        .collect();
+    let mut gateways: Vec<(String, String)> = Vec::new();
+    for parent in routes.iter().flat_map(|route| &route.spec.parent_refs) {
+        let key = gateway_key(parent, subject.namespace);
+        if !gateways.contains(&key) {
+            gateways.push(key);
+        }
+    }
     let waiting: Vec<String> = gateways
         .iter()
         .filter(|(namespace, name)| {
