@@ -146,3 +146,6 @@ async fn follow(
         pace.await;
     }
 }
+
+#[cfg(test)]
+mod tests;
