@@ -5,6 +5,7 @@
 //! field is kept in `rest` and comes out again, so a document of a newer release survives a round trip.
 
 pub mod autoscaling;
+mod crds;
 pub mod gateway;
 pub mod inference;
 pub mod keda;
@@ -14,6 +15,7 @@ mod objects;
 pub mod quantity;
 pub mod schema;
 
+pub use crds::crds;
 pub use objects::{Error, ObjectKey, Objects};
 
 /// Fields of a foreign document that no reader names. They are kept as they are.
