@@ -33,7 +33,7 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
         if !dir.is_dir() {
             continue;
         }
-        world.deleted.clear();
+        world.begin();
         world.add(read(&case.dir.join(name))?)?;
         world.settle()?;
         check(case, &dir, phase, &world, &mut before, &mut outcome)?;
@@ -44,7 +44,7 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
         if !dir.is_dir() {
             break;
         }
-        world.deleted.clear();
+        world.begin();
         world.edit(read(&dir.join("in.yaml"))?)?;
         world.delete(&read(&dir.join("delete.yaml"))?)?;
         world.settle()?;
@@ -65,11 +65,25 @@ fn check(
     let shown: BTreeMap<String, Value> =
         children.iter().filter(|(key, child)| before.get(*key) != Some(*child)).map(|(k, v)| (k.clone(), v.clone())).collect();
     let mut differences = compare::children(&read(&dir.join("want.yaml"))?, &shown);
+    let mut certificates = compare::certificates(&read(&dir.join("certs.yaml"))?, &world.certificates());
+    let mut changes = Vec::new();
+    if !phase.is_empty() {
+        let ours: Vec<String> = children
+            .iter()
+            .filter_map(|(key, child)| match before.get(key) {
+                None => Some(format!("create {}", compare::listed(key))),
+                Some(old) if compare::is_written(old, child) || world.reissued.contains(key) => Some(format!("update {}", compare::listed(key))),
+                Some(_) => None,
+            })
+            .chain(world.deleted.iter().map(|key| format!("delete {key}")))
+            .collect();
+        changes = compare::lists(&lines(&dir.join("changes.txt"))?, &ours);
+    }
     let mut status = compare::statuses(&read(&dir.join("status.yaml"))?, &world.statuses());
     if !phase.is_empty() {
         differences.extend(compare::lists(&lines(&dir.join("deleted.txt"))?, &world.deleted));
     }
-    for list in [&mut differences, &mut status] {
+    for list in [&mut differences, &mut status, &mut changes] {
         for line in list.iter_mut() {
             if !phase.is_empty() {
                 *line = format!("{phase}: {line}");
@@ -80,6 +94,8 @@ fn check(
     let mends = Mends::read(&crate::workspace::root())?;
     mends.apply(name, &mut differences);
     mends.apply(name, &mut status);
+    mends.apply(name, &mut changes);
+    mends.apply(name, &mut certificates);
     if let Some(out) = &case.out {
         let dir = out.join(phase);
         std::fs::create_dir_all(&dir)?;
@@ -88,6 +104,8 @@ fn check(
     }
     outcome.entry("children").or_default().extend(differences);
     outcome.entry("status").or_default().extend(status);
+    outcome.entry("certs").or_default().extend(certificates);
+    outcome.entry("changes").or_default().extend(changes);
     *before = children;
     Ok(())
 }

@@ -108,6 +108,49 @@ fn drop_foreign_messages(wanted: &mut Value, ours: &mut Value) {
     }
 }
 
+/// Differences of what certificates say, as far as an order decides it.
+pub(super) fn certificates(wanted: &[Value], ours: &BTreeMap<String, Value>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for document in wanted {
+        let name = document["secret"].as_str().unwrap_or_default();
+        let Some(order) = ours.get(name) else {
+            lines.push(format!("{name}: missing"));
+            continue;
+        };
+        let mut says = json!({});
+        for field in ["secret", "dnsNames", "ipAddresses", "organization", "validDays"] {
+            says[field] = document[field].clone();
+        }
+        if let Some(addresses) = says["ipAddresses"].as_array() {
+            let addresses: BTreeSet<&str> = addresses.iter().filter_map(Value::as_str).collect();
+            says["ipAddresses"] = json!(addresses);
+        }
+        let mut found = Vec::new();
+        differ(&says, order, "", &mut found);
+        lines.extend(capped(name, found));
+    }
+    lines
+}
+
+/// Whether going from `old` to `new` writes anything. A number of replicas that is no longer asked for stays as it is.
+pub(super) fn is_written(old: &Value, new: &Value) -> bool {
+    let mut old = old.clone();
+    if new["spec"]["replicas"].is_null()
+        && let Some(spec) = old["spec"].as_object_mut()
+    {
+        spec.remove("replicas");
+    }
+    old != *new
+}
+
+/// A key as lists of changes print it: objects without a namespace begin with a slash.
+pub(super) fn listed(key: &str) -> String {
+    match key.rsplit_once(' ') {
+        Some((kind, name)) if !name.contains('/') => format!("{kind} /{name}"),
+        _ => key.to_owned(),
+    }
+}
+
 /// Lines that only one of two lists has.
 pub(super) fn lists(wanted: &[String], ours: &[String]) -> Vec<String> {
     let missing = wanted.iter().filter(|line| !ours.contains(line)).map(|line| format!("not done: {line}"));

@@ -1,6 +1,6 @@
 //! The cluster of a case: its objects, and rounds of composing, planning and judging until nothing changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use api::admission::Request;
 use compose::{Facts, Settings};
 use jiff::Timestamp;
 use kinds::{ObjectKey, Objects};
-use plan::{Plan, Seen};
+use plan::{CertificateOrder, Plan, Seen};
 use serde_json::{Value, json};
 
 const SERVICE: (&str, &str) = ("serving.kserve.io/v1alpha2", "LLMInferenceService");
@@ -23,6 +23,10 @@ pub(super) struct World {
     settings: Settings,
     /// What each service is planned to have.
     planned: BTreeMap<String, Vec<Value>>,
+    /// The certificate that each service orders.
+    certificates: BTreeMap<String, CertificateOrder>,
+    /// Secrets whose certificate was issued anew since this was last emptied.
+    pub(super) reissued: BTreeSet<String>,
     /// What was deleted since this was last emptied.
     pub(super) deleted: Vec<String>,
     now: Timestamp,
@@ -50,6 +54,8 @@ impl World {
             settings: Settings::default(),
             objects,
             planned: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            reissued: BTreeSet::new(),
             deleted: Vec::new(),
             now: "2026-01-01T00:00:00Z".parse()?,
         };
@@ -120,6 +126,12 @@ impl World {
         Ok(())
     }
 
+    /// Begins a phase.
+    pub(super) fn begin(&mut self) {
+        self.deleted.clear();
+        self.reissued.clear();
+    }
+
     /// Rounds until nothing changes.
     pub(super) fn settle(&mut self) -> Result<()> {
         for _ in 0..MAX_ROUNDS {
@@ -172,6 +184,14 @@ impl World {
         let mut errors = Vec::new();
         let mut planned = Vec::new();
         for order in &plan.certificates {
+            let before = self.certificates.insert(name.to_owned(), order.clone());
+            let known = before.is_some_and(|before| {
+                order.dns_names.iter().all(|name| before.dns_names.contains(name))
+                    && order.ip_addresses.iter().all(|address| before.ip_addresses.contains(address))
+            });
+            if !known && self.objects.contains(&order.key()) {
+                self.reissued.insert(order.key().to_string());
+            }
             let mut secret = order.secret.clone();
             secret["data"] = json!({"ca.crt": "<cert>", "tls.crt": "<cert>", "tls.key": "<key>"});
             if let Some(annotation) = order.expiration_annotations.first() {
@@ -191,6 +211,10 @@ impl World {
             let mut live = child.clone();
             if let Some(status) = present.as_deref().and_then(|present| present.get("status")) {
                 live["status"] = status.clone();
+            }
+            if live["kind"] == "Service" {
+                let address = present.as_deref().map(|present| present["spec"]["clusterIP"].clone());
+                live["spec"]["clusterIP"] = address.unwrap_or_else(|| json!(self.next_address()));
             }
             self.objects.insert(live)?;
         }
@@ -215,6 +239,38 @@ impl World {
         }
         self.planned.insert(name.to_owned(), planned);
         Ok(errors)
+    }
+
+    /// An address of the range of Services that no Service has.
+    fn next_address(&self) -> String {
+        let taken = self.objects.iter().filter(|(key, _)| key.kind == "Service").count();
+        format!("10.96.0.{}", taken + 1)
+    }
+
+    /// What each service's certificate says, as the recordings print it.
+    pub(super) fn certificates(&self) -> BTreeMap<String, Value> {
+        self.certificates
+            .values()
+            .map(|order| {
+                let ips: BTreeSet<String> = order
+                    .ip_addresses
+                    .iter()
+                    .map(ToString::to_string)
+                    .map(|ip| if ip.starts_with("10.96.") { "<clusterIP>".to_owned() } else { ip })
+                    .collect();
+                let (start, end) = CertificateOrder::validity(self.now);
+                let days = (end.as_second() - start.as_second()) / 86_400;
+                let name = order.key().name;
+                let says = json!({
+                    "secret": name,
+                    "dnsNames": order.dns_names,
+                    "ipAddresses": ips,
+                    "organization": order.organization,
+                    "validDays": days,
+                });
+                (name, says)
+            })
+            .collect()
     }
 
     /// Every planned child by `apiVersion kind namespace/name`.
