@@ -1,6 +1,9 @@
 //! How long a pick takes. `cargo bench -p sched` prints percentiles for fleets of several sizes; it fails if the pick
 //! takes more than a millisecond in any of them at the 99th percentile.
 
+// A bench speaks through its output.
+#![allow(clippy::print_stdout)]
+
 use std::{borrow::Cow, hint::black_box, process::ExitCode, time::Instant};
 
 use sched::{Endpoint, Fleet, Ledger, Load, Request, Scheduler};

@@ -18,10 +18,12 @@ pub(crate) struct Snapshot<'a> {
     /// `None`: without LoRA.
     pub(crate) max_loras: Option<usize>,
     pub(crate) now_s: u64,
+    /// Names of the samples that are wanted (`?name[]=…`, as the Python client understands it); empty: all.
+    pub(crate) wanted: &'a [&'a str],
 }
 
 pub(crate) fn text(snapshot: &Snapshot<'_>) -> String {
-    let mut page = Page { text: String::with_capacity(20_000), model: escape(snapshot.model_name) };
+    let mut page = Page { text: String::new(), model: escape(snapshot.model_name), wanted: snapshot.wanted };
     let Snapshot { load, counters, settings, .. } = snapshot;
 
     page.gauge("num_requests_running", "Number of requests in the batch.", &[("", load.running as f64)]);
@@ -146,39 +148,28 @@ pub(crate) fn text(snapshot: &Snapshot<'_>) -> String {
         page.histogram(name, help, histogram, most);
     }
 
-    if let Some(max_loras) = snapshot.max_loras {
-        let list = |names: &[std::sync::Arc<str>]| escape(&names.join(","));
-        page.head("lora_requests_info", "Adapters in the batch and waited for.", "gauge");
-        // A pushed line is text in memory; it cannot fail.
-        let _ = writeln!(
-            page.text,
-            "vllm:lora_requests_info{{max_lora=\"{max_loras}\",running_lora_adapters=\"{}\",waiting_lora_adapters=\"{}\"}} \
-             {:?}",
-            list(&load.running_adapters),
-            list(&load.waiting_adapters),
-            snapshot.now_s as f64
-        );
+    if let Some(max_loras) = snapshot.max_loras.filter(|_| page.wants("lora_requests_info")) {
+        page.adapters(max_loras, load, snapshot.now_s);
     }
-    page.head("cache_config_info", "Settings of the KV cache.", "gauge");
-    let _ = writeln!(
-        page.text,
-        "vllm:cache_config_info{{block_size=\"{0}\",cache_dtype=\"auto\",enable_prefix_caching=\"{1}\",engine=\"0\",\
-         kv_cache_size_tokens=\"{2}\",num_cpu_blocks=\"None\",num_gpu_blocks=\"{3}\",num_gpu_blocks_override=\"{3}\"}} 1.0",
-        settings.block_tokens,
-        if settings.prefix_caching { "True" } else { "False" },
-        u64::from(settings.block_tokens) * u64::from(settings.cache_blocks),
-        settings.cache_blocks,
-    );
+    if page.wants("cache_config_info") {
+        page.cache_config(settings);
+    }
     page.text
 }
 
-struct Page {
+struct Page<'a> {
     text: String,
     /// Escaped for a label.
     model: String,
+    wanted: &'a [&'a str],
 }
 
-impl Page {
+impl Page<'_> {
+    /// Whether a sample of this name was asked for. The name is without `vllm:`.
+    fn wants(&self, name: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted.strip_prefix("vllm:") == Some(name))
+    }
+
     fn head(&mut self, name: &str, help: &str, kind: &str) {
         let _ = writeln!(self.text, "# HELP vllm:{name} {help}\n# TYPE vllm:{name} {kind}");
     }
@@ -196,7 +187,38 @@ impl Page {
         };
     }
 
+    fn adapters(&mut self, max_loras: usize, load: &Load, now_s: u64) {
+        let list = |names: &[std::sync::Arc<str>]| escape(&names.join(","));
+        self.head("lora_requests_info", "Adapters in the batch and waited for.", "gauge");
+        // A pushed line is text in memory; it cannot fail.
+        let _ = writeln!(
+            self.text,
+            "vllm:lora_requests_info{{max_lora=\"{max_loras}\",running_lora_adapters=\"{}\",waiting_lora_adapters=\"{}\"}} \
+             {:?}",
+            list(&load.running_adapters),
+            list(&load.waiting_adapters),
+            now_s as f64
+        );
+    }
+
+    fn cache_config(&mut self, settings: &Settings) {
+        self.head("cache_config_info", "Settings of the KV cache.", "gauge");
+        let _ = writeln!(
+            self.text,
+            "vllm:cache_config_info{{block_size=\"{0}\",cache_dtype=\"auto\",enable_prefix_caching=\"{1}\",engine=\"0\",\
+             kv_cache_size_tokens=\"{2}\",num_cpu_blocks=\"None\",num_gpu_blocks=\"{3}\",num_gpu_blocks_override=\"{3}\"}} \
+             1.0",
+            settings.block_tokens,
+            if settings.prefix_caching { "True" } else { "False" },
+            u64::from(settings.block_tokens) * u64::from(settings.cache_blocks),
+            settings.cache_blocks,
+        );
+    }
+
     fn gauge(&mut self, name: &str, help: &str, samples: &[(&str, f64)]) {
+        if !self.wants(name) {
+            return;
+        }
         self.head(name, help, "gauge");
         for (own, value) in samples {
             self.sample(name, own, *value);
@@ -205,6 +227,9 @@ impl Page {
 
     fn counter(&mut self, name: &str, help: &str, samples: &[(&str, f64)]) {
         let name = format!("{name}_total");
+        if !self.wants(&name) {
+            return;
+        }
         self.head(&name, help, "counter");
         for (own, value) in samples {
             self.sample(&name, own, *value);
@@ -212,14 +237,24 @@ impl Page {
     }
 
     fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram, most: f64) {
-        self.head(name, help, "histogram");
-        let bucket = format!("{name}_bucket");
-        for (bound, count) in histogram.cumulated(most) {
-            self.sample(&bucket, &format!("le=\"{bound:?}\""), count as f64);
+        let (bucket, count, sum) = (format!("{name}_bucket"), format!("{name}_count"), format!("{name}_sum"));
+        let wanted = [self.wants(&bucket), self.wants(&count), self.wants(&sum)];
+        if wanted == [false; 3] {
+            return;
         }
-        self.sample(&bucket, "le=\"+Inf\"", histogram.count() as f64);
-        self.sample(&format!("{name}_count"), "", histogram.count() as f64);
-        self.sample(&format!("{name}_sum"), "", histogram.sum());
+        self.head(name, help, "histogram");
+        if wanted[0] {
+            for (bound, count) in histogram.cumulated(most) {
+                self.sample(&bucket, &format!("le=\"{bound:?}\""), count as f64);
+            }
+            self.sample(&bucket, "le=\"+Inf\"", histogram.count() as f64);
+        }
+        if wanted[1] {
+            self.sample(&count, "", histogram.count() as f64);
+        }
+        if wanted[2] {
+            self.sample(&sum, "", histogram.sum());
+        }
     }
 }
 

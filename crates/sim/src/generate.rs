@@ -182,9 +182,7 @@ impl Work {
             async move {
                 let mut work = work?;
                 loop {
-                    let Some(update) = work.running.updates.recv().await else {
-                        return None;
-                    };
+                    let update = work.running.updates.recv().await?;
                     let mut over = work.take_in(update, &mut bytes);
                     // What is ready already goes out in one write.
                     while !over && let Ok(update) = work.running.updates.try_recv() {

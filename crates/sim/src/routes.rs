@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{DefaultBodyLimit, Query, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -150,7 +150,10 @@ async fn models(State(server): Shared) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn metrics(State(server): Shared) -> Response {
+/// With `?name[]=…`, once for each, only samples of these names: the Python client's way to ask for less.
+async fn metrics(State(server): Shared, Query(query): Query<Vec<(String, String)>>) -> Response {
+    let wanted: Vec<&str> =
+        query.iter().filter(|(key, _)| key == "name[]").map(|(_, value)| value.as_str()).collect();
     let names = server.options.names();
     let text = server.with_engine(|engine| {
         exposition::text(&exposition::Snapshot {
@@ -161,6 +164,7 @@ async fn metrics(State(server): Shared) -> Response {
             counters: engine.counters(),
             max_loras: server.options.enable_lora.then_some(engine.settings().max_loras),
             now_s: now_s(),
+            wanted: &wanted,
         })
     });
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

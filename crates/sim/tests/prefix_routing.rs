@@ -1,6 +1,9 @@
 //! Replicas and requests that share long prefixes, in virtual time: the scheduler keeps what belongs together on one
 //! engine, chance does not.
 
+// A test that cannot go on panics, also where it shares code with others.
+#![allow(clippy::unwrap_used)]
+
 use std::{borrow::Cow, collections::HashMap};
 
 use sched::{Booking, Endpoint, Fleet, Ledger, Load, Request, Scheduler};

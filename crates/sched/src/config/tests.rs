@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::score::Scorer;
 
 fn error(config: &Value) -> String {
     Scheduler::from_config(config).map(|_| ()).unwrap_err().to_string()

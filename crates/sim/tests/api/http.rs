@@ -162,6 +162,19 @@ async fn metrics_follow_what_happened() {
 }
 
 #[tokio::test]
+async fn a_scraper_may_ask_for_some_metrics_alone() {
+    let sim = Sim::start(fast()).await;
+    let text =
+        sim.get("/metrics?name%5B%5D=vllm:num_requests_waiting&name[]=vllm:cache_config_info").await.body;
+    let names: Vec<&str> = wire::metrics::series(text.as_bytes()).map(|series| series.name).collect();
+    assert_eq!(names, ["vllm:num_requests_waiting", "vllm:cache_config_info"]);
+    let (all, some) =
+        (sim.get("/metrics").await.body, sim.get(&format!("/metrics?{}", wire::metrics::QUERY)).await.body);
+    assert_eq!(wire::metrics::load(all.as_bytes()), wire::metrics::load(some.as_bytes()));
+    assert!(some.len() < all.len() / 10);
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_frees_its_place() {
     let sim = Sim::start(Options { speed: 1.0, ..fast() }).await;
     let body = json!({ "prompt": "x", "max_tokens": 4000, "ignore_eos": true, "stream": true });

@@ -66,8 +66,10 @@ fn braces_commas_and_quotes_inside_a_label_do_not_mislead() {
     assert_eq!(series.value, 1.5);
 }
 
+type Row = (String, Vec<(String, String)>, f64);
+
 /// The obvious way: everything into owned lists, character by character.
-fn naive(text: &str) -> Vec<(String, Vec<(String, String)>, f64)> {
+fn naive(text: &str) -> Vec<Row> {
     let mut all = Vec::new();
     for line in text.lines() {
         let mut chars = line.chars().peekable();
