@@ -135,8 +135,8 @@ pub(super) fn certificates(wanted: &[Value], ours: &BTreeMap<String, Value>) -> 
 /// Whether going from `old` to `new` writes anything. A number of replicas that is no longer asked for stays as it is.
 pub(super) fn is_written(old: &Value, new: &Value) -> bool {
     let mut old = old.clone();
-    if new["spec"]["replicas"].is_null()
-        && let Some(spec) = old["spec"].as_object_mut()
+    if new.pointer("/spec/replicas").is_none()
+        && let Some(spec) = old.pointer_mut("/spec").and_then(Value::as_object_mut)
     {
         spec.remove("replicas");
     }
