@@ -1,5 +1,7 @@
 //! The whole composition, in KServe's order.
 
+use api::v1alpha2::LLMInferenceServiceSpec;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::lookup::{self, Found};
@@ -88,7 +90,7 @@ fn base_refs(facts: &Facts, service: &Value) -> Result<Vec<Found>, Error> {
 fn resolve(service: &Value, refs: &[Found]) -> Result<Value, Error> {
     let mut resolved = Layered::new(service.clone(), 0);
     for found in refs {
-        resolved.merge(layer::spec_type(), &layer::overlay(found.spec.as_ref().clone()), 0).map_err(merge_failed)?;
+        resolved.merge(layer::spec_type(), layer::overlay(found.spec.as_ref().clone()), 0).map_err(merge_failed)?;
     }
     Ok(resolved.value)
 }
@@ -96,7 +98,7 @@ fn resolve(service: &Value, refs: &[Found]) -> Result<Value, Error> {
 fn put_over(merged: &mut Option<Layered>, spec: Value, id: LayerId) -> Result<(), Error> {
     match merged {
         None => *merged = Some(Layered::new(spec, id)),
-        Some(below) => below.merge(layer::spec_type(), &layer::overlay(spec), id).map_err(merge_failed)?,
+        Some(below) => below.merge(layer::spec_type(), layer::overlay(spec), id).map_err(merge_failed)?,
     }
     Ok(())
 }
@@ -117,16 +119,21 @@ fn finished(
     let mut warnings = replaced_lists(&spec, &layers, service_layer);
     let metadata = facts.service.get("metadata").cloned().unwrap_or_else(|| json!({}));
     let mut spec_value = spec.value;
-    finish::before_templates(&mut spec_value, facts.name());
+    let mut written = finish::Written::new();
+    finish::before_templates(&mut spec_value, facts.name(), &mut written);
     let mut document = Layered {
         value: json!({"metadata": metadata, "spec": spec_value}),
-        origin: Node::Map([("metadata".to_owned(), Node::From(service_layer)), ("spec".to_owned(), spec.origin)].into()),
+        origin: Node::Map(service_layer, [("spec".to_owned(), spec.origin)].into()),
         replaced: Vec::new(),
     };
     let scope = data::Scope::new(facts, &document.value["spec"]);
-    warnings.extend(template::render(&mut document, None, &scope, service_layer)?);
-    let mut spec = layer::normal(&document.value["spec"], "failed to unmarshal config from template")?;
-    let scheduler_config = finish::after_templates(&mut spec, facts)?;
+    let rendered = template::render(&mut document, None, &scope, service_layer)?;
+    warnings.extend(rendered.warnings);
+    let mut spec = document.value["spec"].take();
+    if rendered.left_empty {
+        spec = layer::normal(&spec, "failed to unmarshal config from template")?;
+    }
+    let scheduler_config = finish::after_templates(&mut spec, facts, &mut written)?;
     finish::check_adapters(&spec)?;
     if finish::lacks_latency_predictor(scheduler_config.as_ref()) {
         warnings.push(Warning {
@@ -135,9 +142,12 @@ fn finished(
                 .to_owned(),
         });
     }
-    let typed = serde_json::from_value(spec.clone())
+    let typed = LLMInferenceServiceSpec::deserialize(&spec)
         .map_err(|error| Error::FixMerge { reason: format!("the merged spec cannot be read: {error}") })?;
     let composed = layers.add(Origin::Composed("composition"));
+    for pointer in written {
+        document.origin.set(&format!("/spec{pointer}"), composed);
+    }
     document.value["spec"] = spec;
     Ok(Merged {
         spec: typed,

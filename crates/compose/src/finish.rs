@@ -11,8 +11,11 @@ const DEFAULT_CONFIG_KEY: &str = "epp";
 const PICKER_PORT: u16 = 9002;
 const CLAIM: &str = "managed-device";
 
+/// JSON pointers into the spec of what was written here.
+pub(crate) type Written = Vec<String>;
+
 /// Before templates are rendered: the pool's selector and the picker's ServiceAccount.
-pub(crate) fn before_templates(spec: &mut Value, service: &str) {
+pub(crate) fn before_templates(spec: &mut Value, service: &str, written: &mut Written) {
     let Some(scheduler) = spec.pointer_mut("/router/scheduler") else { return };
     if let Some(pool) = scheduler.pointer_mut("/pool/spec").filter(|pool| pool.is_object()) {
         let labels = &pool["selector"]["matchLabels"];
@@ -22,28 +25,37 @@ pub(crate) fn before_templates(spec: &mut Value, service: &str) {
                 keys::APP_PART_OF: keys::PART_OF,
                 "kserve.io/component": "workload",
             });
+            written.push("/router/scheduler/pool/spec/selector/matchLabels".to_owned());
         }
     }
     if let Some(pod) = scheduler.get_mut("template").and_then(Value::as_object_mut) {
         let account = pod.entry("serviceAccountName").or_insert_with(|| json!(""));
         if account.as_str().is_none_or(str::is_empty) {
             *account = names::picker_service_account(service).into();
+            written.push("/router/scheduler/template/serviceAccountName".to_owned());
         }
     }
 }
 
 /// After templates are rendered. The order is KServe's.
-pub(crate) fn after_templates(spec: &mut Value, facts: &Facts) -> Result<Option<SchedulerConfig>, Error> {
-    add_devices(spec, facts);
-    set_parents(spec);
-    set_back_ends(spec, facts.name());
+pub(crate) fn after_templates(
+    spec: &mut Value,
+    facts: &Facts,
+    written: &mut Written,
+) -> Result<Option<SchedulerConfig>, Error> {
+    add_devices(spec, facts, written);
+    set_parents(spec, written);
+    set_back_ends(spec, facts.name(), written);
     let config = scheduler_config(spec, facts)?;
-    set_picker_port(spec);
+    if config.as_ref().is_some_and(|config| config.config_map.is_some()) {
+        written.push("/router/scheduler/config/inline".to_owned());
+    }
+    set_picker_port(spec, written);
     Ok(config)
 }
 
 /// Managed devices: a claim in every pod, used by one container.
-fn add_devices(spec: &mut Value, facts: &Facts) {
+fn add_devices(spec: &mut Value, facts: &Facts, written: &mut Written) {
     let annotation = |key: &str| {
         let annotations = facts.service.pointer("/metadata/annotations")?;
         annotations.get(key)?.as_str().filter(|text| !text.is_empty())
@@ -56,12 +68,16 @@ fn add_devices(spec: &mut Value, facts: &Facts) {
     for pointer in ["/template", "/worker", "/prefill/template", "/prefill/worker"] {
         let Some(pod) = spec.pointer_mut(pointer).filter(|pod| pod.is_object()) else { continue };
         add_named(&mut pod["resourceClaims"], json!({"name": CLAIM, "resourceClaimTemplateName": claim_template}));
+        written.push(format!("{pointer}/resourceClaims"));
         let Some(containers) = pod["containers"].as_array_mut() else { continue };
-        let container = match container_name {
-            Some(name) => containers.iter_mut().find(|container| container["name"] == name),
-            None => containers.first_mut(),
+        let index = match container_name {
+            Some(name) => containers.iter().position(|container| container["name"] == name),
+            None => Some(0),
         };
-        if let Some(container) = container {
+        if let Some(index) = index
+            && let Some(container) = containers.get_mut(index)
+        {
+            written.push(format!("{pointer}/containers/{index}/resources/claims"));
             add_named(&mut container["resources"]["claims"], json!({"name": CLAIM}));
         }
     }
@@ -80,7 +96,7 @@ fn add_named(list: &mut Value, item: Value) {
 }
 
 /// Gateways that the service names replace those of the route.
-fn set_parents(spec: &mut Value) {
+fn set_parents(spec: &mut Value, written: &mut Written) {
     let refs = spec.pointer("/router/gateway/refs").and_then(Value::as_array).cloned().unwrap_or_default();
     let Some(route) = spec.pointer_mut("/router/route/http/spec").filter(|route| route.is_object()) else { return };
     if refs.is_empty() {
@@ -100,25 +116,31 @@ fn set_parents(spec: &mut Value) {
         parent
     });
     route["parentRefs"] = parents.collect();
+    written.push("/router/route/http/spec/parentRefs".to_owned());
 }
 
 /// Without a scheduler the route goes to the Service; with a pool of the user's it goes there.
-fn set_back_ends(spec: &mut Value, service: &str) {
+fn set_back_ends(spec: &mut Value, service: &str, written: &mut Written) {
     let scheduler = spec.pointer("/router/scheduler").filter(|scheduler| scheduler.is_object()).cloned();
     let own_pool = names::inference_pool(service);
     let Some(rules) = spec.pointer_mut("/router/route/http/spec/rules").and_then(Value::as_array_mut) else { return };
     let to_service = scheduler.is_none();
     let pool = scheduler.map(|scheduler| data::pool_name(&scheduler, service));
-    for back_end in rules.iter_mut().filter_map(|rule| rule["backendRefs"].as_array_mut()).flatten() {
-        if back_end["kind"] != "InferencePool" || back_end["name"] != own_pool.as_str() {
-            continue;
-        }
-        if to_service {
-            back_end["group"] = "".into();
-            back_end["kind"] = "Service".into();
-            back_end["name"] = names::workload_service(service).into();
-        } else if let Some(pool) = &pool {
-            back_end["name"] = pool.as_str().into();
+    for (rule, refs) in rules.iter_mut().enumerate().filter_map(|(i, rule)| Some((i, rule["backendRefs"].as_array_mut()?))) {
+        for (index, back_end) in refs.iter_mut().enumerate() {
+            if back_end["kind"] != "InferencePool" || back_end["name"] != own_pool.as_str() {
+                continue;
+            }
+            if to_service {
+                back_end["group"] = "".into();
+                back_end["kind"] = "Service".into();
+                back_end["name"] = names::workload_service(service).into();
+            } else if let Some(pool) = pool.as_deref().filter(|pool| *pool != own_pool) {
+                back_end["name"] = pool.into();
+            } else {
+                continue;
+            }
+            written.push(format!("/router/route/http/spec/rules/{rule}/backendRefs/{index}/name"));
         }
     }
 }
@@ -166,11 +188,12 @@ pub(crate) fn lacks_latency_predictor(config: Option<&SchedulerConfig>) -> bool 
     })
 }
 
-fn set_picker_port(spec: &mut Value) {
+fn set_picker_port(spec: &mut Value, written: &mut Written) {
     let Some(picker) = spec.pointer_mut("/router/scheduler/pool/spec/endpointPickerRef") else { return };
     let is_service = picker["kind"].as_str().is_none_or(|kind| kind.is_empty() || kind == "Service");
     if picker.is_object() && is_service && picker["port"]["number"].as_i64().unwrap_or(0) == 0 {
         picker["port"] = json!({"number": PICKER_PORT});
+        written.push("/router/scheduler/pool/spec/endpointPickerRef/port".to_owned());
     }
 }
 

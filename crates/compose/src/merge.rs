@@ -17,8 +17,8 @@ pub(crate) type LayerId = u16;
 pub(crate) enum Node {
     /// This and all below.
     From(LayerId),
-    /// By key.
-    Map(BTreeMap<String, Node>),
+    /// Keys of their own, and the layer of all others.
+    Map(LayerId, BTreeMap<String, Node>),
     /// By position.
     List(Vec<Node>),
 }
@@ -51,7 +51,7 @@ impl Layered {
     }
 
     /// Puts `overlay` over it.
-    pub(crate) fn merge(&mut self, type_: &Struct, overlay: &Value, layer: LayerId) -> Result<(), String> {
+    pub(crate) fn merge(&mut self, type_: &Struct, overlay: Value, layer: LayerId) -> Result<(), String> {
         let mut walk = Walk { layer, pointer: String::new(), replaced: &mut self.replaced };
         if let (Value::Object(base), Value::Object(overlay)) = (&mut self.value, overlay) {
             walk.merge_struct(type_, base, &mut self.origin, overlay)?;
@@ -61,17 +61,23 @@ impl Layered {
 }
 
 impl Node {
-    /// The children of an object, made explicit.
-    pub(crate) fn children(&mut self, value: &Map<String, Value>) -> &mut BTreeMap<String, Node> {
-        if let Node::From(layer) = *self {
-            *self = Node::Map(value.keys().map(|key| (key.clone(), Node::From(layer))).collect());
-        }
-        if !matches!(self, Node::Map(_)) {
-            *self = Node::Map(BTreeMap::new());
+    /// The keys of an object that are not of its common layer, and that layer.
+    pub(crate) fn children(&mut self) -> (LayerId, &mut BTreeMap<String, Node>) {
+        if !matches!(self, Node::Map(..)) {
+            *self = Node::Map(self.highest(), BTreeMap::new());
         }
         match self {
-            Node::Map(children) => children,
+            Node::Map(rest, own) => (*rest, own),
             _ => unreachable!("made a map above"),
+        }
+    }
+
+    /// The part under `key` of an object, or at `index` of a list; `self` if that is not known apart.
+    pub(crate) fn at<'n>(&'n self, key: &str, index: Option<usize>, rest: &'n mut Option<Node>) -> &'n Node {
+        match self {
+            Node::From(_) => self,
+            Node::Map(layer, own) => own.get(key).unwrap_or_else(|| rest.insert(Node::From(*layer))),
+            Node::List(items) => index.and_then(|index| items.get(index)).unwrap_or(self),
         }
     }
 
@@ -89,11 +95,28 @@ impl Node {
         }
     }
 
+    /// Makes `layer` the writer of the part at `pointer`.
+    pub(crate) fn set(&mut self, pointer: &str, layer: LayerId) {
+        let Some((step, below)) = pointer.strip_prefix('/').map(|path| path.split_once('/').unwrap_or((path, ""))) else {
+            *self = Node::From(layer);
+            return;
+        };
+        let below = &pointer[pointer.len() - below.len() - usize::from(!below.is_empty())..];
+        if let Node::List(items) = self {
+            if let Some(item) = step.parse().ok().and_then(|index: usize| items.get_mut(index)) {
+                item.set(below, layer);
+            }
+            return;
+        }
+        let (rest, own) = self.children();
+        own.entry(step.replace("~1", "/").replace("~0", "~")).or_insert(Node::From(rest)).set(below, layer);
+    }
+
     /// The highest layer in it.
     pub(crate) fn highest(&self) -> LayerId {
         match self {
             Node::From(layer) => *layer,
-            Node::Map(children) => children.values().map(Node::highest).max().unwrap_or(0),
+            Node::Map(rest, own) => own.values().map(Node::highest).max().unwrap_or(0).max(*rest),
             Node::List(items) => items.iter().map(Node::highest).max().unwrap_or(0),
         }
     }
@@ -120,19 +143,19 @@ impl Walk<'_> {
         type_: &Struct,
         base: &mut Map<String, Value>,
         origin: &mut Node,
-        overlay: &Map<String, Value>,
+        overlay: Map<String, Value>,
     ) -> Result<(), String> {
-        let children = origin.children(base);
+        let (rest, children) = origin.children();
         for (key, theirs) in overlay {
-            let Some(ours) = base.get_mut(key) else {
-                base.insert(key.clone(), theirs.clone());
+            let Some(ours) = base.get_mut(&key) else {
                 children.insert(key.clone(), Node::From(self.layer));
+                base.insert(key, theirs);
                 continue;
             };
-            let child = children.entry(key.clone()).or_insert(Node::From(self.layer));
-            let field = type_.field(key);
+            let field = type_.field(&key);
             let merge_key = field.and_then(|field| field.merge_key);
-            self.within(key, |walk| walk.merge_value(field.map(|field| &field.type_), merge_key, ours, child, theirs))?;
+            let child = children.entry(key.clone()).or_insert(Node::From(rest));
+            self.within(&key, |walk| walk.merge_value(field.map(|field| &field.type_), merge_key, ours, child, theirs))?;
         }
         Ok(())
     }
@@ -143,52 +166,58 @@ impl Walk<'_> {
         merge_key: Option<&str>,
         ours: &mut Value,
         origin: &mut Node,
-        theirs: &Value,
+        theirs: Value,
     ) -> Result<(), String> {
         let type_ = match type_ {
             Some(Type::Pointer(inner)) => Some(inner.as_ref()),
             type_ => type_,
         };
-        match (type_, &mut *ours, theirs) {
-            (Some(struct_ @ Type::Struct(_)), Value::Object(base), Value::Object(overlay)) => {
-                if let Some(struct_) = struct_.as_struct() {
-                    return self.merge_struct(struct_, base, origin, overlay);
-                }
-            }
-            (Some(Type::Map(element)), Value::Object(base), Value::Object(overlay)) => {
-                let children = origin.children(base);
-                for (key, theirs) in overlay {
-                    let Some(ours) = base.get_mut(key) else {
-                        base.insert(key.clone(), theirs.clone());
-                        children.insert(key.clone(), Node::From(self.layer));
-                        continue;
-                    };
-                    let child = children.entry(key.clone()).or_insert(Node::From(self.layer));
-                    self.within(key, |walk| walk.merge_value(Some(element), None, ours, child, theirs))?;
-                }
-                return Ok(());
-            }
+        let theirs = match (type_, &mut *ours, theirs) {
             (Some(Type::Any), Value::Object(base), Value::Object(overlay)) => {
                 return self.merge_any(base, origin, overlay);
             }
+            (Some(Type::Map(element)), Value::Object(base), Value::Object(overlay)) => {
+                return self.merge_map(element, base, origin, overlay);
+            }
+            (Some(type_), Value::Object(base), Value::Object(overlay)) => match type_.as_struct() {
+                Some(struct_) => return self.merge_struct(struct_, base, origin, overlay),
+                None => Value::Object(overlay),
+            },
             (Some(Type::List(element)), Value::Array(base), Value::Array(overlay)) => {
                 if let (Some(struct_), Some(merge_key)) = (element.as_struct(), merge_key) {
                     return self.merge_list(struct_, merge_key, base, origin, overlay);
                 }
                 let dropped = base.iter().filter(|item| !overlay.contains(item)).count();
                 if dropped > 0 {
-                    self.replaced.push(Replaced {
-                        pointer: self.pointer.clone(),
-                        before: origin.highest(),
-                        dropped,
-                        by: self.layer,
-                    });
+                    let (pointer, before) = (self.pointer.clone(), origin.highest());
+                    self.replaced.push(Replaced { pointer, before, dropped, by: self.layer });
                 }
+                Value::Array(overlay)
             }
-            _ => {}
-        }
-        *ours = theirs.clone();
+            (_, _, theirs) => theirs,
+        };
+        *ours = theirs;
         *origin = Node::From(self.layer);
+        Ok(())
+    }
+
+    fn merge_map(
+        &mut self,
+        element: &Type,
+        base: &mut Map<String, Value>,
+        origin: &mut Node,
+        overlay: Map<String, Value>,
+    ) -> Result<(), String> {
+        let (rest, children) = origin.children();
+        for (key, theirs) in overlay {
+            let Some(ours) = base.get_mut(&key) else {
+                children.insert(key.clone(), Node::From(self.layer));
+                base.insert(key, theirs);
+                continue;
+            };
+            let child = children.entry(key.clone()).or_insert(Node::From(rest));
+            self.within(&key, |walk| walk.merge_value(Some(element), None, ours, child, theirs))?;
+        }
         Ok(())
     }
 
@@ -197,17 +226,17 @@ impl Walk<'_> {
         &mut self,
         base: &mut Map<String, Value>,
         origin: &mut Node,
-        overlay: &Map<String, Value>,
+        overlay: Map<String, Value>,
     ) -> Result<(), String> {
-        let children = origin.children(base);
+        let (_, children) = origin.children();
         for (key, theirs) in overlay {
-            if let Some(ours) = base.get(key)
+            if let Some(ours) = base.get(&key)
                 && ((ours.is_object() && theirs.is_object()) || (ours.is_array() && theirs.is_array()))
             {
                 return Err(format!("unable to find api field in struct RawExtension for the json field \"{key}\""));
             }
-            base.insert(key.clone(), theirs.clone());
             children.insert(key.clone(), Node::From(self.layer));
+            base.insert(key, theirs);
         }
         Ok(())
     }
@@ -218,31 +247,30 @@ impl Walk<'_> {
         merge_key: &str,
         base: &mut Vec<Value>,
         origin: &mut Node,
-        overlay: &[Value],
+        overlay: Vec<Value>,
     ) -> Result<(), String> {
+        if overlay.is_empty() {
+            return Ok(());
+        }
         let before: Vec<Value> = base.iter().map(|item| item[merge_key].clone()).collect();
+        let wanted: Vec<Value> = overlay.iter().map(|item| item[merge_key].clone()).collect();
         let origins = origin.items(base.len());
-        for theirs in overlay {
-            let key = &theirs[merge_key];
+        for (theirs, key) in overlay.into_iter().zip(&wanted) {
             let found = base.iter().position(|item| item[merge_key] == *key);
             match (found, theirs) {
                 (Some(at), Value::Object(overlay)) => {
-                    let step = index_step(key, at);
                     let child = &mut origins[at];
                     if let Some(Value::Object(item)) = base.get_mut(at) {
-                        self.within(&step, |walk| walk.merge_struct(element, item, child, overlay))?;
+                        self.within(&at.to_string(), |walk| walk.merge_struct(element, item, child, overlay))?;
                     }
                 }
-                _ => {
-                    base.push(theirs.clone());
+                (_, theirs) => {
+                    base.push(theirs);
                     origins.push(Node::From(self.layer));
                 }
             }
         }
-        if overlay.is_empty() {
-            return Ok(());
-        }
-        let order = order(base, merge_key, &before, overlay);
+        let order = order(base, merge_key, &before, &wanted);
         let mut items: Vec<Option<Value>> = std::mem::take(base).into_iter().map(Some).collect();
         let mut nodes: Vec<Option<Node>> = std::mem::take(origins).into_iter().map(Some).collect();
         for index in order {
@@ -253,20 +281,14 @@ impl Walk<'_> {
     }
 }
 
-/// How a warning names an item: by its name if it has one.
-fn index_step(key: &Value, at: usize) -> String {
-    key.as_str().map_or_else(|| at.to_string(), str::to_owned)
-}
-
 /// The order of a merged list, as indexes into `merged`: items of the overlay in its order; an item that only the base
 /// has goes before an overlay's item if that one stood after it in the base, and else comes last.
-fn order(merged: &[Value], merge_key: &str, before: &[Value], overlay: &[Value]) -> Vec<usize> {
+fn order(merged: &[Value], merge_key: &str, before: &[Value], wanted: &[Value]) -> Vec<usize> {
     let place = |list: &[Value], key: &Value| list.iter().position(|known| known == key);
-    let wanted: Vec<Value> = overlay.iter().map(|item| item[merge_key].clone()).collect();
     let key = |index: usize| &merged[index][merge_key];
     let (mut theirs, ours): (Vec<usize>, Vec<usize>) =
         (0..merged.len()).partition(|index| wanted.contains(key(*index)));
-    theirs.sort_by_key(|index| place(&wanted, key(*index)));
+    theirs.sort_by_key(|index| place(wanted, key(*index)));
     let mut ordered = Vec::with_capacity(merged.len());
     let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
     loop {

@@ -120,36 +120,50 @@ impl Origins {
         for step in pointer.split('/').skip(1) {
             let child = match node {
                 Node::From(_) => break,
-                Node::Map(children) => children.get(&step.replace("~1", "/").replace("~0", "~")),
-                Node::List(items) => step.parse().ok().and_then(|index: usize| items.get(index)),
+                Node::Map(rest, own) => match own.get(&step.replace("~1", "/").replace("~0", "~")) {
+                    Some(child) => child,
+                    None => return self.layers.get(*rest),
+                },
+                Node::List(items) => match step.parse().ok().and_then(|index: usize| items.get(index)) {
+                    Some(child) => child,
+                    None => return self.layers.get(self.composed),
+                },
             };
-            match child {
-                Some(child) => node = child,
-                None => return self.layers.get(self.composed),
-            }
+            node = child;
         }
         self.layers.get(node.highest())
     }
 
-    /// Every field that has no fields of its own, or that one layer wrote whole, in order of the pointers.
-    pub fn fields(&self) -> Vec<(String, &Origin)> {
+    /// Every value of `document` that has no values of its own: its pointer and who wrote it, in order.
+    pub fn fields(&self, document: &Value) -> Vec<(String, &Origin)> {
         let mut fields = Vec::new();
-        self.collect(&self.root, &mut String::new(), &mut fields);
+        self.collect(&self.root, document, &mut String::new(), &mut fields);
         fields
     }
 
-    fn collect<'o>(&'o self, node: &Node, pointer: &mut String, fields: &mut Vec<(String, &'o Origin)>) {
-        let mut step = |key: &str, child: &Node| {
+    fn collect<'o>(
+        &'o self,
+        node: &Node,
+        value: &Value,
+        pointer: &mut String,
+        fields: &mut Vec<(String, &'o Origin)>,
+    ) {
+        let mut step = |key: &str, index: Option<usize>, child: &Value| {
             let length = pointer.len();
             pointer.push('/');
             pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            self.collect(child, pointer, fields);
+            let mut rest = None;
+            self.collect(node.at(key, index, &mut rest), child, pointer, fields);
             pointer.truncate(length);
         };
-        match node {
-            Node::Map(children) => children.iter().for_each(|(key, child)| step(key, child)),
-            Node::List(items) => items.iter().enumerate().for_each(|(i, child)| step(&i.to_string(), child)),
-            Node::From(layer) => fields.push((pointer.clone(), self.layers.get(*layer))),
+        match value {
+            Value::Object(children) if !children.is_empty() => {
+                children.iter().for_each(|(key, child)| step(key, None, child));
+            }
+            Value::Array(items) if !items.is_empty() => {
+                items.iter().enumerate().for_each(|(i, child)| step(&i.to_string(), Some(i), child));
+            }
+            _ => fields.push((pointer.clone(), self.layers.get(node.highest()))),
         }
     }
 }

@@ -26,6 +26,14 @@ struct Text {
     template: Result<Template, gotmpl::Error>,
 }
 
+/// What rendering did.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) warnings: Vec<Warning>,
+    /// Whether the document has to be read again as Go would: a field became empty, or all was replaced.
+    pub(crate) left_empty: bool,
+}
+
 /// What becomes of a string, in the order of the walk.
 enum Rendered {
     Text(String),
@@ -46,17 +54,19 @@ pub(crate) fn render(
     seen: Option<&Value>,
     scope: &data::Scope<'_>,
     service: LayerId,
-) -> Result<Vec<Warning>, Error> {
+) -> Result<Report, Error> {
     match outcome(document, seen, scope, service)? {
         Outcome::Strings(rendered, warnings) => {
+            let mut left_empty = false;
             if !rendered.is_empty() {
-                apply(&mut document.value, Some(&mut document.origin), &mut rendered.into_iter());
+                let origin = Some(&mut document.origin);
+                apply(&mut document.value, origin, &mut rendered.into_iter(), &mut left_empty);
             }
-            Ok(warnings)
+            Ok(Report { warnings, left_empty })
         }
         Outcome::Whole(value) => {
             document.value = value;
-            Ok(Vec::new())
+            Ok(Report { warnings: Vec::new(), left_empty: true })
         }
     }
 }
@@ -128,10 +138,8 @@ fn collect(
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                let child = match origin {
-                    Node::List(nodes) => nodes.get(index).unwrap_or(origin),
-                    origin => origin,
-                };
+                let mut rest = None;
+                let child = origin.at("", Some(index), &mut rest);
                 let length = pointer.len();
                 pointer.push_str(&format!("/{index}"));
                 collect(item, child, service, pointer, true, texts);
@@ -140,10 +148,8 @@ fn collect(
         }
         Value::Object(fields) => {
             for (key, field) in fields {
-                let child = match origin {
-                    Node::Map(nodes) => nodes.get(key).unwrap_or(origin),
-                    origin => origin,
-                };
+                let mut rest = None;
+                let child = origin.at(key, None, &mut rest);
                 let length = pointer.len();
                 pointer.push('/');
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
@@ -240,7 +246,12 @@ fn render_whole<'a>(document: &Value, root: &GoValue<'a>, functions: &Functions<
 }
 
 /// Puts the rendered strings in, and takes out the items that are to be left out.
-fn apply(value: &mut Value, origin: Option<&mut Node>, rendered: &mut impl Iterator<Item = Rendered>) {
+fn apply(
+    value: &mut Value,
+    origin: Option<&mut Node>,
+    rendered: &mut impl Iterator<Item = Rendered>,
+    left_empty: &mut bool,
+) {
     match value {
         Value::String(text) if text.contains("{{") => {
             if let Some(Rendered::Text(new)) = rendered.next() {
@@ -254,7 +265,7 @@ fn apply(value: &mut Value, origin: Option<&mut Node>, rendered: &mut impl Itera
             };
             for (index, item) in items.iter_mut().enumerate() {
                 let node = nodes.as_mut().and_then(|nodes| nodes.get_mut(index));
-                apply(item, node, rendered);
+                apply(item, node, rendered, left_empty);
             }
             let mut index = 0;
             items.retain_mut(|item| {
@@ -269,19 +280,20 @@ fn apply(value: &mut Value, origin: Option<&mut Node>, rendered: &mut impl Itera
         }
         Value::Object(fields) => {
             let mut nodes = match origin {
-                Some(Node::Map(nodes)) => Some(nodes),
+                Some(Node::Map(_, nodes)) => Some(nodes),
                 _ => None,
             };
             let mut renamed = Map::new();
             for (key, field) in fields.iter_mut() {
                 let new_key = if key.contains("{{") { rendered.next() } else { None };
                 let node = nodes.as_mut().and_then(|nodes| nodes.get_mut(key));
-                apply(field, node, rendered);
+                apply(field, node, rendered, left_empty);
                 if let Value::String(text) = field
                     && text.contains(OMIT)
                 {
                     text.retain(|c| c != OMIT);
                 }
+                *left_empty |= field.as_str() == Some("");
                 if let Some(Rendered::Text(new_key)) = new_key {
                     renamed.insert(new_key, field.take());
                     if let Some(nodes) = nodes.as_mut()
