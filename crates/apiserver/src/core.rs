@@ -83,7 +83,9 @@ impl Core {
         match place {
             Place::Target(target) => {
                 if let Some(refusal) = unacceptable {
-                    return Err(refusal);
+                    let versioned = call.header("accept").is_some_and(|a| a.contains("as="));
+                    let custom = !crate::kinds::is_built_in_group(&target.group);
+                    return Err(if versioned || custom { refusal } else { crate::media::not_acceptable() });
                 }
                 self.resource(call, target).await
             }
@@ -95,12 +97,12 @@ impl Core {
     async fn resource(&self, call: Call, target: Target) -> Result<Answer, Failure> {
         let catalog = self.catalog.load_full();
         let Some(resource) = catalog.find(&target.group, &target.version, &target.plural).cloned() else {
-            return Ok(match catalog.group_version(&target.group, &target.version) {
+            return match catalog.group_version(&target.group, &target.version) {
                 Some(_) if target.group.is_empty() || crate::kinds::is_built_in_group(&target.group) => {
-                    return Err(Failure::no_such_path());
+                    Err(Failure::no_such_path())
                 }
-                _ => Answer::text(404, "404 page not found\n"),
-            });
+                _ => Ok(Answer::text(404, "404 page not found\n")),
+            };
         };
         if resource.namespaced != target.namespace.is_some() && !across_namespaces(&call, &target, &resource) {
             return Ok(Answer::text(404, "404 page not found\n"));
@@ -109,7 +111,7 @@ impl Core {
         let deprecation = resource.custom().and_then(|c| c.deprecation.clone());
         let watching = target.watch || (call.query.flag("watch") && call.method == Method::GET);
         let answer = match (&call.method, target.name.as_deref(), target.subresource.as_deref()) {
-            (_, Some(name), Some(subresource)) if !matches!(subresource, "status") => {
+            (_, Some(name), Some(subresource)) if !is_the_object(&resource, subresource) => {
                 self.subresource(&call, &scope, name, subresource).await
             }
             (&Method::GET, name, None) if watching => self.watch(&call, &scope, name),
@@ -134,6 +136,11 @@ impl Core {
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
         self.catalog.load().by_kind(group, version, kind).cloned()
     }
+}
+
+/// Subresources whose requests carry the whole object.
+fn is_the_object(resource: &Resource, subresource: &str) -> bool {
+    resource.has(subresource) && matches!(subresource, "status" | "ephemeralcontainers" | "finalize" | "resize" | "approval")
 }
 
 fn across_namespaces(call: &Call, target: &Target, resource: &Resource) -> bool {

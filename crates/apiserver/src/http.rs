@@ -72,6 +72,8 @@ impl http_body::Body for Body {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asker {
     pub(crate) name: String,
+    /// Empty where there is none.
+    pub(crate) uid: String,
     pub(crate) groups: Vec<String>,
 }
 

@@ -12,6 +12,7 @@ mod crd;
 mod discovery;
 mod http;
 mod json;
+mod jsonpath;
 mod kinds;
 mod logs;
 mod managed;

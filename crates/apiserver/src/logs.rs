@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::http::{Answer, Call, Content};
 use crate::options::LogRequest;
 use crate::rest::Scope;
-use crate::status::Failure;
+use crate::status::{Cause, Failure, Names};
 
 impl Core {
     pub(crate) async fn log(&self, call: &Call, scope: &Scope, name: &str) -> Result<Answer, Failure> {
@@ -37,8 +37,19 @@ impl Core {
                 }
             },
         };
+        for field in ["tailLines", "limitBytes", "sinceSeconds"] {
+            if let Some(number) = call.query.number(field).filter(|n| *n < i64::from(field != "tailLines")) {
+                let least = if field == "tailLines" { "must be greater than or equal to 0" } else { "must be greater than 0" };
+                let cause = Cause::invalid(field, &serde_json::json!(number), least);
+                return Err(Failure::invalid(Names { kind: "PodLogOptions", ..names }, name, vec![cause]));
+            }
+        }
         let scheduled = pod["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty());
         let Some(logs) = self.options.logs.as_ref().filter(|_| scheduled) else {
+            if scheduled {
+                // The node is what is missing, although the original names pods.
+                return Err(Failure::not_found(names, pod["spec"]["nodeName"].as_str().unwrap_or_default()));
+            }
             return Ok(Answer { status: 204, warnings: Vec::new(), content: Content::None });
         };
         let since = match (call.query.number("sinceSeconds"), call.query.get("sinceTime")) {

@@ -41,6 +41,16 @@ impl Wanted {
     }
 }
 
+/// The refusal of the layer that serves the built-in kinds.
+pub(crate) fn not_acceptable() -> Failure {
+    Failure::new(
+        406,
+        Some("NotAcceptable"),
+        "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    )
+    .with(serde_json::json!({}))
+}
+
 /// Picks the first acceptable form of an `Accept` header. `None` takes anything.
 pub(crate) fn wanted(accept: Option<&str>) -> Result<Wanted, Failure> {
     let Some(accept) = accept.filter(|a| !a.trim().is_empty()) else { return Ok(Wanted::JSON) };

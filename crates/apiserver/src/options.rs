@@ -23,6 +23,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Who may come in over TCP.
     pub users: Vec<User>,
+    /// Audience of the tokens, as TokenReview says it.
+    pub audience: String,
     /// Lets requests without a token in as `system:anonymous` (they may read `/version` and the health checks).
     pub anonymous: bool,
     /// How many writes per resource a watch may lag behind before it gets 410.
@@ -43,6 +45,7 @@ impl Default for Options {
             now: Arc::new(jiff::Timestamp::now),
             seed: None,
             users: Vec::new(),
+            audience: "https://kubernetes.default.svc".into(),
             anonymous: true,
             log_events: 20_000,
             admission: Vec::new(),

@@ -185,29 +185,45 @@ impl Parser {
         if open != Token::Symbol("(") {
             return Err(format!("found '{}' expected: '('", open.text()));
         }
-        let mut out = Vec::new();
-        let mut pending = false;
+        let mut out: Vec<String> = Vec::new();
+        match self.peek().clone() {
+            Token::Symbol(")") => {
+                self.next();
+                return Ok(vec![String::new()]);
+            }
+            Token::Word(_) | Token::Symbol(",") => {}
+            other => return Err(format!("found '{}', expected: ',', ')' or identifier", other.text())),
+        }
         loop {
             match self.next() {
                 Token::Word(word) => {
                     out.push(word);
-                    pending = false;
+                    match self.peek() {
+                        Token::Symbol(",") => {}
+                        Token::Symbol(")") => break,
+                        other => return Err(format!("found '{}', expected: ',' or ')'", other.text())),
+                    }
                 }
                 Token::Symbol(",") => {
-                    if pending || out.is_empty() {
+                    if out.is_empty() {
                         out.push(String::new());
                     }
-                    pending = true;
-                }
-                Token::Symbol(")") => {
-                    if pending || out.is_empty() {
-                        out.push(String::new());
+                    match self.peek() {
+                        Token::Symbol(")") => {
+                            out.push(String::new());
+                            break;
+                        }
+                        Token::Symbol(",") => {
+                            self.next();
+                            out.push(String::new());
+                        }
+                        _ => {}
                     }
-                    break;
                 }
-                other => return Err(format!("found '{}', expected: ',', or ')'", other.text())),
+                other => return Err(format!("found '{}', expected: ',', or identifier", other.text())),
             }
         }
+        self.next();
         out.into_iter().enumerate().map(|(i, v)| checked(key, i, v)).collect()
     }
 }

@@ -6,7 +6,7 @@ pub(crate) mod names;
 pub(crate) mod schema;
 pub(crate) mod validate;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde_json::Value;
 
@@ -32,6 +32,14 @@ pub(crate) struct CustomVersion {
     pub(crate) deprecation: Option<String>,
     /// Conversion by a hook, not by changing `apiVersion`.
     pub(crate) hooked: bool,
+    apply: OnceLock<patch::Schema>,
+}
+
+impl CustomVersion {
+    /// The schema by which applies are merged.
+    pub(crate) fn apply_schema(&self) -> &patch::Schema {
+        self.apply.get_or_init(|| patch::Schema::custom_resource(&self.document))
+    }
 }
 
 /// JSON paths of the scale subresource, without the leading dot.
@@ -123,6 +131,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                         .collect(),
                     deprecation,
                     hooked: spec["conversion"]["strategy"] == "Webhook",
+                    apply: OnceLock::new(),
                 }),
                 version: name,
             })

@@ -42,9 +42,7 @@ pub(crate) struct Node {
     rules: OnceLock<Vec<Rule>>,
 }
 
-const STRUCTURE: [&str; 8] = [
-    "properties", "additionalProperties", "items", "default", "description", "title", "example", "externalDocs",
-];
+const STRUCTURE: [&str; 7] = ["properties", "additionalProperties", "items", "default", "title", "example", "externalDocs"];
 
 impl Node {
     /// The schema of a CRD version, with the fields that every object has.
@@ -98,6 +96,15 @@ impl Node {
         node.ruled = node.checks.contains_key("x-kubernetes-validations")
             || node.properties.values().chain(&node.additional).chain(&node.items).any(|child| child.ruled);
         node
+    }
+
+    /// The description of the field at `path` (`spec.replicas`).
+    pub(crate) fn description(&self, path: &str) -> Option<String> {
+        let mut node = self;
+        for name in path.split('.') {
+            node = node.properties.get(name)?;
+        }
+        node.checks.get("description").and_then(Value::as_str).map(str::to_owned)
     }
 
     /// There are CEL rules here or below.

@@ -10,8 +10,8 @@ use super::CustomVersion;
 use super::schema::{ListType, Node};
 use crate::status::{Cause, printed};
 
-/// All that is wrong with `value`. `old` is the object before an update.
-pub(crate) fn object(custom: &CustomVersion, value: &Value, old: Option<&Value>) -> Vec<Cause> {
+/// All that is wrong with `value`. `old` is the object before an update; `before` is what is wrong already.
+pub(crate) fn object(custom: &CustomVersion, value: &Value, old: Option<&Value>, before: &[Cause]) -> Vec<Cause> {
     let mut causes = Vec::new();
     let Some(map) = value.as_object() else { return causes };
     let schema = &custom.schema;
@@ -24,7 +24,7 @@ pub(crate) fn object(custom: &CustomVersion, value: &Value, old: Option<&Value>)
             check(node, member, old.and_then(|o| o.get(key)), key, &mut causes);
         }
     }
-    let blocked = causes.iter().any(|c| {
+    let blocked = causes.iter().chain(before).any(|c| {
         matches!(
             c.reason,
             "FieldValueNotSupported" | "FieldValueRequired" | "FieldValueTooLong" | "FieldValueTooMany" | "FieldValueTypeInvalid"

@@ -21,8 +21,8 @@ pub(super) fn fill(group: &str, kind: &str, value: &mut Value) {
             set(&mut value["status"], "phase", json!("Pending"));
         }
         ("", "Endpoints") => {
-            for subset in items(&mut value["subsets"]) {
-                for port in items(&mut subset["ports"]) {
+            for subset in list(value, "subsets") {
+                for port in list(subset, "ports") {
                     set(port, "protocol", json!("TCP"));
                 }
             }
@@ -38,7 +38,7 @@ pub(super) fn fill(group: &str, kind: &str, value: &mut Value) {
             set(value, "reportingInstance", json!(""));
         }
         ("discovery.k8s.io", "EndpointSlice") => {
-            for port in items(&mut value["ports"]) {
+            for port in list(value, "ports") {
                 set(port, "name", json!(""));
                 set(port, "protocol", json!("TCP"));
             }
@@ -65,7 +65,7 @@ pub(super) fn fill(group: &str, kind: &str, value: &mut Value) {
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => set(value, "rules", Value::Null),
         ("rbac.authorization.k8s.io", _) => {
             set(&mut value["roleRef"], "apiGroup", json!("rbac.authorization.k8s.io"));
-            for subject in items(&mut value["subjects"]) {
+            for subject in list(value, "subjects") {
                 if subject["kind"] != "ServiceAccount" {
                     set(subject, "apiGroup", json!("rbac.authorization.k8s.io"));
                 }
@@ -103,8 +103,9 @@ fn set(value: &mut Value, field: &str, default: Value) {
     }
 }
 
-fn items(value: &mut Value) -> impl Iterator<Item = &mut Value> {
-    value.as_array_mut().into_iter().flatten()
+/// The items of a list that may be absent.
+fn list<'a>(value: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
+    value.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn present<'a>(value: &'a mut Value, field: &str) -> Option<&'a mut Value> {
@@ -160,7 +161,7 @@ fn workload(kind: &str, value: &mut Value) {
         }
         _ => {}
     }
-    for condition in items(&mut value["status"]["conditions"]) {
+    for condition in list(&mut value["status"], "conditions") {
         set(condition, "lastTransitionTime", Value::Null);
         if kind == "Deployment" {
             set(condition, "lastUpdateTime", Value::Null);
@@ -230,7 +231,7 @@ fn service(value: &mut Value) {
     if spec["sessionAffinity"] == "ClientIP" {
         set(&mut spec["sessionAffinityConfig"]["clientIP"], "timeoutSeconds", json!(10_800));
     }
-    for port in items(&mut spec["ports"]) {
+    for port in list(spec, "ports") {
         set(port, "protocol", json!("TCP"));
         let number = port["port"].clone();
         if port["targetPort"].is_null() || port["targetPort"] == 0 || port["targetPort"] == "" {
@@ -277,7 +278,7 @@ fn pod(value: &mut Value) {
     let spec = object(&mut value["spec"]);
     pod_spec(spec);
     for field in ["containers", "initContainers"] {
-        for container in items(&mut spec[field]) {
+        for container in list(spec, field) {
             let limits = container["resources"]["limits"].clone();
             for (name, limit) in limits.as_object().into_iter().flatten() {
                 set(&mut container["resources"]["requests"], name, limit.clone());
@@ -287,12 +288,12 @@ fn pod(value: &mut Value) {
     set(spec, "enableServiceLinks", json!(true));
     let status = object(&mut value["status"]);
     set(status, "phase", json!("Pending"));
-    for condition in items(&mut status["conditions"]) {
+    for condition in list(status, "conditions") {
         set(condition, "lastProbeTime", Value::Null);
         set(condition, "lastTransitionTime", Value::Null);
     }
     for field in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
-        for entry in items(&mut status[field]) {
+        for entry in list(status, field) {
             set(entry, "state", json!({}));
             set(entry, "lastState", json!({}));
             set(entry, "image", json!(""));
@@ -365,11 +366,11 @@ fn pod_spec(spec: &mut Value) {
     }
     let host_network = spec["hostNetwork"] == true;
     for field in ["containers", "initContainers", "ephemeralContainers"] {
-        for entry in items(&mut spec[field]) {
+        for entry in list(spec, field) {
             container(entry, host_network);
         }
     }
-    for entry in items(&mut spec["volumes"]) {
+    for entry in list(spec, "volumes") {
         volume(entry);
     }
     if let Some(map) = spec.as_object_mut() {
@@ -388,14 +389,14 @@ fn container(value: &mut Value, host_network: bool) {
     set(value, "terminationMessagePolicy", json!("File"));
     let image = value["image"].as_str().unwrap_or_default();
     set_pull_policy(value, &pull_policy(&image.to_owned()));
-    for port in items(&mut value["ports"]) {
+    for port in list(value, "ports") {
         set(port, "protocol", json!("TCP"));
         if host_network {
             let number = port["containerPort"].clone();
             set(port, "hostPort", number);
         }
     }
-    for variable in items(&mut value["env"]) {
+    for variable in list(value, "env") {
         if let Some(field) = variable.get_mut("valueFrom").and_then(|f| present(f, "fieldRef")) {
             set(field, "apiVersion", json!("v1"));
         }
@@ -453,7 +454,7 @@ fn volume(value: &mut Value) {
         set(source, "type", json!(""));
     }
     if let Some(source) = present(value, "projected") {
-        for entry in items(&mut source["sources"]) {
+        for entry in list(source, "sources") {
             if let Some(token) = present(entry, "serviceAccountToken") {
                 set(token, "expirationSeconds", json!(3600));
             }
@@ -479,7 +480,7 @@ fn volume(value: &mut Value) {
 }
 
 fn downward(api: &mut Value) {
-    for item in items(&mut api["items"]) {
+    for item in list(api, "items") {
         if let Some(field) = present(item, "fieldRef") {
             set(field, "apiVersion", json!("v1"));
         }
@@ -492,8 +493,8 @@ fn definition(value: &mut Value) {
     set(names, "singular", json!(kind.to_lowercase()));
     set(names, "listKind", json!(format!("{kind}List")));
     set(&mut value["spec"]["conversion"], "strategy", json!("None"));
-    for version in items(&mut value["spec"]["versions"]) {
-        for column in items(&mut version["additionalPrinterColumns"]) {
+    for version in list(&mut value["spec"], "versions") {
+        for column in list(version, "additionalPrinterColumns") {
             if column["priority"] == 0
                 && let Some(map) = column.as_object_mut()
             {

@@ -1,5 +1,6 @@
 //! The kinds that need no CRD.
 
+pub(crate) mod columns;
 mod defaults;
 pub(crate) mod names;
 mod pod;
@@ -34,7 +35,7 @@ pub(crate) fn schema_of(resource: &Resource) -> Arc<Node> {
 }
 
 /// Fills in what the server adds: defaults and allocations. `old` is the object before.
-pub(crate) fn fill(core: &Core, resource: &Resource, value: &mut Value, old: Option<&Value>) {
+pub(crate) fn fill(resource: &Resource, value: &mut Value, old: Option<&Value>) {
     value["apiVersion"] = json!(resource.api_version());
     value["kind"] = json!(resource.kind);
     match &resource.origin {
@@ -44,17 +45,19 @@ pub(crate) fn fill(core: &Core, resource: &Resource, value: &mut Value, old: Opt
                 service::inherit(value, old);
             }
             defaults::fill(&resource.group, &resource.kind, value);
-            if resource.is("", "Service") {
-                service::allocate(core, value);
-            }
-            if resource.is("", "Pod") && old.is_none() {
-                defaults::admit_pod(value);
-            }
-            if resource.is("", "Namespace") && old.is_none() {
-                value["spec"]["finalizers"] = json!(["kubernetes"]);
-            }
             drop_nulls(value);
         }
+    }
+}
+
+/// What the server adds on its own account, which nobody owns: addresses, tolerations, the finalizer of namespaces.
+pub(crate) fn admit(core: &Core, resource: &Resource, value: &mut Value, old: Option<&Value>) {
+    if resource.is("", "Service") {
+        service::allocate(core, value);
+    } else if resource.is("", "Pod") && old.is_none() {
+        defaults::admit_pod(value);
+    } else if resource.is("", "Namespace") && old.is_none() {
+        value["spec"]["finalizers"] = json!(["kubernetes"]);
     }
 }
 

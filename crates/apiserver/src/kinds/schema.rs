@@ -18,16 +18,34 @@ pub(crate) fn generator() -> SchemaGenerator {
     SchemaSettings::openapi3().into_generator()
 }
 
-/// The schema of a built-in kind; made on first use.
+/// What is made of a schema on first use.
+#[derive(Clone)]
+struct Made {
+    node: Arc<Node>,
+    apply: patch::Schema,
+}
+
+/// The schema of a built-in kind.
 pub(crate) fn of(built_in: &'static BuiltIn) -> Arc<Node> {
-    static MADE: LazyLock<Mutex<HashMap<(&str, &str), Arc<Node>>>> = LazyLock::new(Mutex::default);
+    made(built_in).node
+}
+
+/// The schema by which applies to a built-in kind are merged.
+pub(crate) fn apply_of(built_in: &'static BuiltIn) -> patch::Schema {
+    made(built_in).apply
+}
+
+fn made(built_in: &'static BuiltIn) -> Made {
+    static MADE: LazyLock<Mutex<HashMap<(&str, &str), Made>>> = LazyLock::new(Mutex::default);
     let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     made.entry((built_in.group, built_in.kind))
         .or_insert_with(|| {
             let mut generator = generator();
             let schema = (built_in.schema)(&mut generator);
             let definitions = generator.take_definitions(true);
-            Arc::new(resolve(schema.as_value(), &definitions))
+            let document = inline(schema.as_value(), &definitions);
+            let keys = patch::ListKeys::of_kind(built_in.group, built_in.kind);
+            Made { node: Arc::new(Node::read(&document)), apply: patch::Schema::built_in(&document, keys) }
         })
         .clone()
 }
@@ -59,7 +77,12 @@ fn inline(schema: &Value, definitions: &Map<String, Value>) -> Value {
             _ => None,
         };
         if let Some(format) = scalar {
-            return serde_json::json!({"format": format, "description": schema["description"]});
+            return match format {
+                "micro-time" => serde_json::json!({"type": "string", "format": format, "description": schema["description"]}),
+                _ => serde_json::json!({
+                    "x-kubernetes-int-or-string": true, "format": format, "description": schema["description"],
+                }),
+            };
         }
         let mut inlined = definitions.get(name).map_or(Value::Null, |target| inline(target, definitions));
         if let (Some(map), Some(own)) = (inlined.as_object_mut(), schema.as_object()) {

@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 
 use super::names;
 use crate::catalog::Resource;
-use crate::core::Core;
 use crate::rest::{name_of, strings};
 use crate::status::{Cause, quoted};
 
@@ -108,10 +107,10 @@ fn printed_owner(owner: &Value) -> String {
     format!("{{{}}}", parts.join(","))
 }
 
-/// The rules of the kind on a new object.
-pub(crate) fn create(_core: &Core, resource: &Resource, value: &Value) -> Vec<Cause> {
+/// The rules of the kind on a new object. `before` is what is wrong already.
+pub(crate) fn create(resource: &Resource, value: &Value, before: &[Cause]) -> Vec<Cause> {
     if let Some(custom) = resource.custom() {
-        return crate::crd::validate::object(custom, value, None);
+        return crate::crd::validate::object(custom, value, None, before);
     }
     let mut causes = both(resource, value);
     if resource.is("apps", "Deployment") || resource.is("apps", "ReplicaSet") || resource.is("apps", "StatefulSet") || resource.is("apps", "DaemonSet") {
@@ -121,12 +120,12 @@ pub(crate) fn create(_core: &Core, resource: &Resource, value: &Value) -> Vec<Ca
 }
 
 /// The rules of the kind on a changed object.
-pub(crate) fn update(_core: &Core, resource: &Resource, value: &Value, old: &Value, status: bool) -> Vec<Cause> {
+pub(crate) fn update(resource: &Resource, value: &Value, old: &Value, status: bool, before: &[Cause]) -> Vec<Cause> {
     if let Some(custom) = resource.custom() {
-        return crate::crd::validate::object(custom, value, Some(old));
+        return crate::crd::validate::object(custom, value, Some(old), before);
     }
     if status {
-        return Vec::new();
+        return if resource.is("apps", "Deployment") { deployment_status(value) } else { Vec::new() };
     }
     let mut causes = both(resource, value);
     match (resource.group.as_str(), resource.kind.as_str()) {
@@ -176,7 +175,7 @@ fn data(resource: &Resource, value: &Value, causes: &mut Vec<Cause>) {
     let size: usize = texts.values().filter_map(Value::as_str).map(str::len).sum();
     let size = if resource.kind == "Secret" { size / 4 * 3 } else { size };
     if size > SECRET_LIMIT_BYTES {
-        let field = if resource.kind == "Secret" { "data" } else { "" };
+        let field = if resource.kind == "Secret" { "data" } else { "[]" };
         let why = format!("Too long: may not be more than {SECRET_LIMIT_BYTES} bytes");
         causes.push(Cause::new(field, "FieldValueTooLong", why));
     }
@@ -227,6 +226,29 @@ fn service_update(value: &Value, old: &Value, causes: &mut Vec<Cause>) {
     if new["clusterIP"] != was["clusterIP"] && !was["clusterIP"].is_null() {
         causes.push(Cause::invalid("spec.clusterIPs[0]", &new["clusterIPs"], "may not change once set"));
     }
+}
+
+fn deployment_status(value: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let status = &value["status"];
+    let count = |name: &str| status[name].as_i64().unwrap_or(0);
+    for name in ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"] {
+        if count(name) < 0 {
+            causes.push(Cause::invalid(format!("status.{name}"), &status[name], "must be greater than or equal to 0"));
+        }
+    }
+    for (name, most) in [
+        ("updatedReplicas", "replicas"),
+        ("readyReplicas", "replicas"),
+        ("availableReplicas", "replicas"),
+        ("availableReplicas", "readyReplicas"),
+    ] {
+        if count(name) > count(most) {
+            let why = format!("cannot be greater than status.{most}");
+            causes.push(Cause::invalid(format!("status.{name}"), &json!(count(name)), &why));
+        }
+    }
+    causes
 }
 
 fn workload(value: &Value) -> Vec<Cause> {

@@ -40,7 +40,7 @@ pub(crate) fn options(call: &Call, what: &str) -> Result<WriteOptions, Failure> 
         Some("Strict") => Strictness::Strict,
         Some("Ignore") => Strictness::Ignore,
         Some(other) => {
-            causes.push(Cause::unsupported("fieldValidation", &serde_json::json!(other), &["Ignore", "Strict", "Warn"]));
+            causes.push(Cause::unsupported("fieldValidation", &serde_json::json!(other), &["", "Ignore", "Strict", "Warn"]));
             Strictness::Warn
         }
     };
@@ -108,8 +108,21 @@ pub(crate) fn from_json(bytes: &[u8]) -> Result<Decoded, String> {
 
 pub(crate) fn from_yaml(bytes: &[u8]) -> Result<Decoded, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
-    let value = yaml::read_value(text).map_err(|e| format!("error converting YAML to JSON: {e}"))?;
-    Ok(Decoded { value, oddities: Vec::new() })
+    let mut documents = yaml::read_documents(text).map_err(|e| format!("error converting YAML to JSON: {e}"))?;
+    if documents.len() > 1 {
+        documents.truncate(1);
+    }
+    let Some(document) = documents.pop() else { return Ok(Decoded { value: Value::Null, oddities: Vec::new() }) };
+    let lines: Vec<String> = document
+        .duplicates
+        .iter()
+        .map(|(pointer, at)| {
+            let key = pointer.rsplit('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~");
+            format!("\n  line {}: key {} already set in map", at.line, quoted(&key))
+        })
+        .collect();
+    let oddities = if lines.is_empty() { Vec::new() } else { vec![format!("yaml: unmarshal errors:{}", lines.concat())] };
+    Ok(Decoded { value: document.value, oddities })
 }
 
 fn check_kind(value: &Value, api_version: &str, kind: &str) -> Result<(), Failure> {
@@ -142,14 +155,36 @@ pub(crate) fn prune(resource: &Resource, decoded: &mut Decoded, strictness: Stri
     }
     let mut oddities = std::mem::take(&mut decoded.oddities);
     oddities.extend(unknown.iter().map(|path| format!("unknown field {}", quoted(path))));
-    verdict(oddities, strictness)
+    verdict(oddities, strictness).map_err(|why| unreadable(resource, &why))
 }
 
-pub(crate) fn verdict(oddities: Vec<String>, strictness: Strictness) -> Result<Vec<String>, Failure> {
+/// The same for the outcome of a patch, whose refusal shows the whole object.
+pub(crate) fn prune_patched(resource: &Resource, decoded: &mut Decoded, strictness: Strictness) -> Result<Vec<String>, Failure> {
+    let shown = super::write::in_field_order(resource, &decoded.value);
+    let mut unknown = Vec::new();
+    let schema = crate::kinds::schema_of(resource);
+    schema.prune(&mut decoded.value, &mut unknown);
+    if resource.built_in().is_some() {
+        crate::kinds::shape::normalise(&schema, &mut decoded.value, &resource.kind).map_err(Failure::bad_request)?;
+    }
+    let mut oddities = std::mem::take(&mut decoded.oddities);
+    oddities.extend(unknown.iter().map(|path| format!("unknown field {}", quoted(path))));
+    verdict(oddities, strictness).map_err(|why| {
+        use crate::status::{Cause, Names};
+        let cause = Cause::new("patch", "FieldValueInvalid", format!("Invalid value: {}: {why}", quoted(&shown)));
+        let mut failure = Failure::invalid(Names { group: "", plural: "", kind: "" }, "", vec![cause]);
+        if let Some(details) = failure.details.as_mut().and_then(Value::as_object_mut) {
+            details.remove("kind");
+        }
+        failure
+    })
+}
+
+fn verdict(oddities: Vec<String>, strictness: Strictness) -> Result<Vec<String>, String> {
     match strictness {
         Strictness::Ignore => Ok(Vec::new()),
         Strictness::Warn => Ok(oddities),
         Strictness::Strict if oddities.is_empty() => Ok(Vec::new()),
-        Strictness::Strict => Err(Failure::bad_request(format!("strict decoding error: {}", oddities.join(", ")))),
+        Strictness::Strict => Err(format!("strict decoding error: {}", oddities.join(", "))),
     }
 }

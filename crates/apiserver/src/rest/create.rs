@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Scope;
 use super::body::{self, WriteOptions};
-use super::write::{check_metadata, metadata, name_of, tidy_metadata};
+use super::write::{check_metadata, dedup_owners, metadata, name_of, tidy_metadata};
 use crate::core::{Core, NAMESPACE_NAMES};
 use crate::http::{Answer, Call};
 use crate::status::Failure;
@@ -16,13 +16,15 @@ pub(crate) enum Ownership {
     Update,
     /// By apply, which has set `managedFields` itself.
     Applied,
+    /// By the server: nobody owns it.
+    Untracked,
 }
 
 impl Core {
     pub(crate) async fn create(&self, call: &Call, scope: &Scope) -> Result<Answer, Failure> {
         let options = body::options(call, "CreateOptions")?;
         let mut decoded = self.decode(call, scope)?;
-        if let Some(answer) = self.review(call, scope, &decoded.value)? {
+        if let Some(answer) = self.review(call, scope, &decoded.value, &options)? {
             return Ok(answer);
         }
         let mut warnings = body::prune(&scope.resource, &mut decoded, options.strictness)?;
@@ -69,20 +71,26 @@ impl Core {
         {
             map.remove("status");
         }
-        crate::kinds::fill(self, resource, &mut value, None);
-        self.mutate(call, scope, "CREATE", &mut value, None, options.dry_run)?;
-        crate::kinds::fill(self, resource, &mut value, None);
+        let mut warnings: Vec<String> = dedup_owners(&mut value).into_iter().collect();
+        crate::kinds::fill(resource, &mut value, None);
         tidy_metadata(&mut value);
+        if matches!(ownership, Ownership::Update) {
+            crate::managed::created(self, resource, &mut value, options, scope.subresource.as_deref(), &now);
+        }
+        if self.mutate(call, scope, "CREATE", &mut value, None, options.dry_run)? {
+            crate::kinds::fill(resource, &mut value, None);
+            tidy_metadata(&mut value);
+        }
+        crate::kinds::admit(self, resource, &mut value, None);
         if resource.custom().is_some() || resource.built_in().is_some_and(|b| b.counts_generations()) {
             metadata(&mut value).insert("generation".into(), json!(1));
         }
-        let (mut causes, mut warnings) = check_metadata(resource, &value);
-        causes.extend(crate::kinds::validate::create(self, resource, &value));
+        let (mut causes, more) = check_metadata(resource, &value);
+        warnings.extend(more);
+        let found = crate::kinds::validate::create(resource, &value, &causes);
+        causes.extend(found);
         if !causes.is_empty() {
             return Err(Failure::invalid(resource.names(), &name, causes));
-        }
-        if matches!(ownership, Ownership::Update) {
-            crate::managed::created(resource, &mut value, options, scope.subresource.as_deref(), &now);
         }
         warnings.extend(self.admit(call, scope, "CREATE", &value, None, options.dry_run)?);
         let key = scope.key(&name);

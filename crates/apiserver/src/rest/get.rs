@@ -13,9 +13,6 @@ use crate::status::Failure;
 
 impl Core {
     pub(crate) async fn get(&self, call: &Call, scope: &Scope, name: &str) -> Result<Answer, Failure> {
-        if scope.subresource.is_some() && !scope.resource.has_status() {
-            return Err(Failure::no_such_path());
-        }
         if let Some(revision) = call.query.get("resourceVersion") {
             let revision: u64 = revision.parse().map_err(|_| Failure::internal(not_a_revision(revision)))?;
             self.wait_for(revision).await?;
@@ -66,6 +63,11 @@ impl Core {
             custom.schema.fill(&mut value);
         }
         value
+    }
+
+    /// Converts without pruning, for the record of field owners.
+    pub(crate) fn reversioned(&self, resource: &Resource, value: Value, api_version: &str) -> Value {
+        self.converted(resource, value, api_version)
     }
 
     /// Waits, not long, for a revision of the future.

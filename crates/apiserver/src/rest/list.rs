@@ -1,7 +1,8 @@
 //! Lists: consistent, in chunks, of the present or of a past revision.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, STANDARD_NO_PAD};
 use serde_json::{Value, json};
 
 use super::Scope;
@@ -55,6 +56,9 @@ fn selectable(resource: &Resource, path: &str) -> bool {
     }
 }
 
+/// Reads what Go reads: left-over bits at the end are not looked at.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+
 /// Where a chunk ends: revision of the list, and the key after which to go on.
 struct Token {
     /// `None` goes on with the present state, inconsistently.
@@ -72,7 +76,7 @@ impl Token {
     fn read(text: &str) -> Result<Self, Failure> {
         let bad = |why: &str| Failure::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let standard = text.replace('-', "+").replace('_', "/");
-        let bytes = STANDARD_NO_PAD
+        let bytes = LENIENT
             .decode(standard.trim_end_matches('='))
             .map_err(|_| bad("illegal base64 data"))?;
         let json: Value = serde_json::from_slice(&bytes).map_err(|_| bad(&crate::json::syntax_error(&bytes)))?;
@@ -120,7 +124,18 @@ impl Core {
         let objects = taken.iter().map(|object| self.shown(resource, &object.value));
         let body = match call.wanted.shape {
             Shape::Table => crate::table::of_many(self, call, resource, objects, metadata)?,
-            Shape::PartialList | Shape::PartialObject => json!({
+            Shape::PartialObject => {
+                let what = match resource.custom() {
+                    Some(_) => "*unstructured.UnstructuredList".to_owned(),
+                    None => format!("*{}.{}", resource.version, resource.list_kind),
+                };
+                return Err(Failure::new(
+                    406,
+                    Some("NotAcceptable"),
+                    format!("you requested PartialObjectMetadata, but the requested object is a list ({what})"),
+                ));
+            }
+            Shape::PartialList => json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
                 "items": objects.map(|o| crate::table::partial(o.into_owned())).collect::<Vec<_>>(),
             }),

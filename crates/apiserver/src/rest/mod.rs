@@ -45,7 +45,7 @@ impl Core {
             Shape::Object => value,
             Shape::Table => crate::table::of_one(self, call, &scope.resource, &value)?,
             Shape::PartialObject => crate::table::partial(value),
-            Shape::PartialList => return Err(Failure::bad_request("a single object is not a PartialObjectMetadataList")),
+            Shape::PartialList => return Err(Failure::internal("content is not a list")),
         };
         Ok(Answer::value(status, value))
     }

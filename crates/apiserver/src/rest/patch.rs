@@ -23,9 +23,6 @@ impl Core {
     pub(crate) async fn patch(&self, call: &Call, scope: &Scope, name: &str) -> Result<Answer, Failure> {
         let kind = self.patch_kind(call, scope)?;
         let options = body::options(call, "PatchOptions")?;
-        if scope.subresource.is_some() && !scope.resource.has_status() {
-            return Err(Failure::no_such_path());
-        }
         loop {
             let Some(current) = self.store.get(&scope.key(name)) else {
                 if kind == Kind::Apply && scope.subresource.is_none() {
@@ -76,15 +73,16 @@ impl Core {
         let Decoded { value: patch, mut oddities } = body::from_json(&call.body)
             .map_err(|why| Failure::bad_request(format!("error decoding patch: {why}")))?;
         let result = match kind {
-            Kind::Merge | Kind::Strategic => {
-                let mut value = base;
-                merge(&mut value, &patch);
-                value
+            Kind::Merge => patch::merge::apply(&base, &patch),
+            Kind::Json => patch::json::apply(&base, &patch).map_err(|e| json_failure(&e))?,
+            Kind::Strategic => {
+                let keys = patch::ListKeys::of_kind(&resource.group, &resource.kind);
+                patch::strategic::apply(&base, &patch, keys).map_err(|e| Failure::internal(e.to_string()))?
             }
-            _ => return Err(Failure::bad_request("this kind of patch is not supported yet")),
+            Kind::Apply => return Err(Failure::internal("an apply is no patch of the stored object")),
         };
         let mut decoded = Decoded { value: result, oddities: std::mem::take(&mut oddities) };
-        let warnings = body::prune(resource, &mut decoded, options.strictness)?;
+        let warnings = body::prune_patched(resource, &mut decoded, options.strictness)?;
         Ok((decoded.value, warnings))
     }
 
@@ -102,39 +100,28 @@ impl Core {
         name: &str,
         current: Option<&Object>,
     ) -> Result<(Value, Vec<String>), Failure> {
-        let mut decoded = body::from_yaml(&call.body).map_err(Failure::bad_request)?;
-        let warnings = body::prune(&scope.resource, &mut decoded, options.strictness)?;
-        place(scope, &mut decoded.value)?;
-        if name_of(&decoded.value).is_empty() {
-            super::write::metadata(&mut decoded.value).insert("name".into(), json!(name));
+        let decoded = body::from_yaml(&call.body).map_err(|why| Failure::bad_request(format!("error decoding YAML: {why}")))?;
+        let mut wanted = decoded.value;
+        if !wanted.is_object() {
+            return Err(Failure::bad_request("the object provided is unrecognized (must be of type object)"));
         }
-        let value = match current {
-            Some(current) => {
-                let mut value = self.shown(&scope.resource, &current.value).into_owned();
-                merge(&mut value, &decoded.value);
-                value
-            }
-            None => decoded.value,
-        };
-        Ok((value, warnings))
+        place(scope, &mut wanted)?;
+        if name_of(&wanted).is_empty() {
+            super::write::metadata(&mut wanted).insert("name".into(), json!(name));
+        }
+        let live = current.map(|c| self.shown(&scope.resource, &c.value).into_owned());
+        let subresource = scope.subresource.as_deref();
+        let value = crate::managed::applied(self, &scope.resource, live.as_ref(), &wanted, options, subresource, &self.now())?;
+        let mut decoded = Decoded { value, oddities: decoded.oddities };
+        let warnings = body::prune(&scope.resource, &mut decoded, options.strictness)?;
+        Ok((decoded.value, warnings))
     }
 }
 
-fn merge(target: &mut Value, patch: &Value) {
-    let Some(patch) = patch.as_object() else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (key, value) in patch {
-        if value.is_null() {
-            if let Some(map) = target.as_object_mut() {
-                map.remove(key);
-            }
-        } else {
-            merge(&mut target[key], value);
-        }
+/// A JSON patch that cannot be carried out.
+pub(super) fn json_failure(error: &patch::json::Error) -> Failure {
+    match error {
+        patch::json::Error::NotAList(_) => Failure::bad_request(format!("error decoding patch: {error}")),
+        _ => Failure::new(422, Some("Invalid"), "the server rejected our request due to an error in our request").with(json!({})),
     }
 }

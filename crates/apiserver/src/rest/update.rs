@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Scope;
 use super::body::{self, WriteOptions};
 use super::create::{Ownership, place};
-use super::write::{check_metadata, check_metadata_update, metadata, name_of, same_object, same_spec, tidy_metadata};
+use super::write::{check_metadata, check_metadata_update, dedup_owners, metadata, name_of, same_object, same_spec, tidy_metadata};
 use crate::core::Core;
 use crate::http::{Answer, Call};
 use crate::status::{Cause, Failure};
@@ -20,9 +20,6 @@ pub(crate) struct Update {
 impl Core {
     pub(crate) async fn update(&self, call: &Call, scope: &Scope, name: &str) -> Result<Answer, Failure> {
         let options = body::options(call, "UpdateOptions")?;
-        if scope.subresource.is_some() && !scope.resource.has_status() {
-            return Err(Failure::no_such_path());
-        }
         let mut decoded = self.decode(call, scope)?;
         let warnings = body::prune(&scope.resource, &mut decoded, options.strictness)?;
         let mut value = decoded.value;
@@ -83,7 +80,7 @@ impl Core {
         let key = scope.key(&name);
         if finished {
             // The answer shows the object with its last revision, as the original does.
-            return Ok(match self.commit(resource, &key, Some(current.revision), Change::Delete(value.clone())).await? {
+            return Ok(match self.commit(resource, &key, Some(current.revision), Change::Delete(old.clone())).await? {
                 Ok(_) => {
                     value["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
                     Some(Update { value, warnings })
@@ -121,32 +118,38 @@ impl Core {
             return Err(Failure::conflict(resource.names(), &name, &why));
         }
         inherit(&mut value, old);
-        let status = scope.subresource.as_deref() == Some("status");
+        let mut warnings: Vec<String> = dedup_owners(&mut value).into_iter().collect();
+        let subresource = scope.subresource.as_deref();
+        let status = subresource == Some("status");
         self.keep_the_rest(scope, &mut value, old);
-        crate::kinds::fill(self, resource, &mut value, Some(old));
-        self.mutate(call, scope, "UPDATE", &mut value, Some(old), options.dry_run)?;
-        crate::kinds::fill(self, resource, &mut value, Some(old));
+        crate::kinds::fill(resource, &mut value, Some(old));
         tidy_metadata(&mut value);
+        if matches!(ownership, Ownership::Update) {
+            crate::managed::updated(self, resource, &mut value, old, options, subresource, &self.now());
+        }
+        if self.mutate(call, scope, "UPDATE", &mut value, Some(old), options.dry_run)? {
+            crate::kinds::fill(resource, &mut value, Some(old));
+            tidy_metadata(&mut value);
+        }
+        crate::kinds::admit(self, resource, &mut value, Some(old));
         if old["metadata"].get("generation").is_some() {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
-            let next = if same_spec(resource, &value, old) { generation } else { generation + 1 };
+            let next = if subresource == Some("binding") || same_spec(resource, &value, old) { generation } else { generation + 1 };
             metadata(&mut value).insert("generation".into(), json!(next));
         } else {
             metadata(&mut value).remove("generation");
         }
         let mut causes: Vec<Cause> = check_metadata_update(&value, old);
-        let (more, warnings) = check_metadata(resource, &value);
+        let (more, found) = check_metadata(resource, &value);
         causes.extend(more);
-        causes.extend(crate::kinds::validate::update(self, resource, &value, old, status));
+        warnings.extend(found);
+        let found = crate::kinds::validate::update(resource, &value, old, status, &causes);
+        causes.extend(found);
         if !causes.is_empty() {
             return Err(Failure::invalid(resource.names(), &name, causes));
         }
-        if matches!(ownership, Ownership::Update) {
-            crate::managed::updated(resource, &mut value, old, options, scope.subresource.as_deref(), &self.now());
-        }
-        let mut all = warnings;
-        all.extend(self.admit(call, scope, "UPDATE", &value, Some(old), options.dry_run)?);
-        Ok(Update { value, warnings: all })
+        warnings.extend(self.admit(call, scope, "UPDATE", &value, Some(old), options.dry_run)?);
+        Ok(Update { value, warnings })
     }
 
     fn check_revision(&self, scope: &Scope, value: &Value, old: &Value) -> Result<(), Failure> {
@@ -175,6 +178,24 @@ impl Core {
     /// A write to `/status` changes nothing else, and a write to the object not its status.
     fn keep_the_rest(&self, scope: &Scope, value: &mut Value, old: &Value) {
         let resource = &scope.resource;
+        if let Some(("ephemeralcontainers", field) | ("finalize", field)) =
+            scope.subresource.as_deref().zip(Some(if scope.subresource.as_deref() == Some("finalize") { "finalizers" } else { "ephemeralContainers" }))
+        {
+            let mut kept = old.clone();
+            match value["spec"].get(field).filter(|v| v.as_array().is_some_and(|l| !l.is_empty())) {
+                Some(list) => kept["spec"][field] = list.clone(),
+                None => {
+                    if let Some(spec) = kept["spec"].as_object_mut() {
+                        spec.remove(field);
+                    }
+                }
+            }
+            if let Some(fields) = value["metadata"].get("managedFields") {
+                kept["metadata"]["managedFields"] = fields.clone();
+            }
+            *value = kept;
+            return;
+        }
         if !resource.has_status() {
             return;
         }
@@ -204,7 +225,9 @@ impl Core {
                 }
             }
             *value = kept;
-        } else if let Some(map) = value.as_object_mut() {
+        } else if scope.subresource.is_none()
+            && let Some(map) = value.as_object_mut()
+        {
             match old.get("status") {
                 Some(status) => map.insert("status".into(), status.clone()),
                 None => map.remove("status"),

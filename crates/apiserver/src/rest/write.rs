@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::Scope;
-use super::body::WriteOptions;
 use crate::catalog::Resource;
 use crate::core::{Core, member};
 use crate::http::Call;
@@ -12,7 +11,7 @@ use crate::status::{Cause, Failure};
 use crate::store::{Change, Moved};
 
 impl Core {
-    /// Lets the admission functions of the kind change `object`.
+    /// Lets the admission functions of the kind change `object`; says whether there are any.
     pub(crate) fn mutate(
         &self,
         call: &Call,
@@ -21,7 +20,7 @@ impl Core {
         object: &mut Value,
         old: Option<&Value>,
         dry_run: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let mut request = None;
         for admission in self.options.admission.iter().filter(|a| scope.resource.is(&a.group, &a.kind)) {
             if let Review::Mutate(review) = &admission.review {
@@ -38,10 +37,11 @@ impl Core {
                 }
             }
         }
+        let asked = request.is_some();
         if let Some(request) = request {
             *object = request.object;
         }
-        Ok(())
+        Ok(asked)
     }
 
     /// Asks the validating admission functions of the kind; returns their warnings.
@@ -164,6 +164,61 @@ pub(crate) fn check_metadata(resource: &Resource, value: &Value) -> (Vec<Cause>,
     crate::kinds::validate::metadata(resource, value)
 }
 
+/// JSON with `metadata` in the order of Go's fields for built-in kinds; maps are sorted everywhere else.
+pub(crate) fn in_field_order(resource: &Resource, value: &Value) -> String {
+    const METADATA: [&str; 14] = [
+        "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
+        "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
+    ];
+    const ENTRY: [&str; 7] = ["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"];
+    if resource.custom().is_some() {
+        return value.to_string();
+    }
+    let ordered = |map: &Value, names: &[&str]| -> Vec<String> {
+        names.iter().filter_map(|n| Some(format!("\"{n}\":{}", map.get(*n)?))).collect()
+    };
+    let members: Vec<String> = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, member)| {
+            if key != "metadata" {
+                return format!("{}:{member}", Value::String(key.clone()));
+            }
+            let mut parts = ordered(member, &METADATA);
+            if let Some(entries) = member["managedFields"].as_array() {
+                let entries: Vec<String> = entries.iter().map(|e| format!("{{{}}}", ordered(e, &ENTRY).join(","))).collect();
+                parts.push(format!("\"managedFields\":[{}]", entries.join(",")));
+            }
+            format!("\"metadata\":{{{}}}", parts.join(","))
+        })
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// Drops owners that are there twice; the warning says which.
+pub(crate) fn dedup_owners(value: &mut Value) -> Option<String> {
+    let list = value.pointer_mut("/metadata/ownerReferences")?.as_array_mut()?;
+    let mut kept: Vec<Value> = Vec::new();
+    let mut twice: Vec<String> = Vec::new();
+    for owner in list.drain(..) {
+        let uid = owner["uid"].as_str().unwrap_or_default().to_owned();
+        if kept.iter().any(|k| *k == owner) {
+            twice.push(uid);
+        } else {
+            kept.push(owner);
+        }
+    }
+    *list = kept;
+    if twice.is_empty() {
+        return None;
+    }
+    Some(format!(
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+        twice.join(", ")
+    ))
+}
+
 /// What an update may not do to `metadata`.
 pub(crate) fn check_metadata_update(new: &Value, old: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
@@ -185,6 +240,8 @@ pub(crate) fn check_metadata_update(new: &Value, old: &Value) -> Vec<Cause> {
             causes.push(Cause::invalid(format!("metadata.{field}"), &value, "field is immutable"));
         }
     }
+    // The original checks this twice, once for all kinds and once in each kind.
+    causes.extend(causes.clone());
     causes
 }
 
@@ -221,7 +278,3 @@ fn same_metadata(a: &Value, b: &Value) -> bool {
     crate::managed::same(a.get("managedFields"), b.get("managedFields"))
 }
 
-/// A dry run says no to nothing else than a real write.
-pub(crate) fn is_dry(options: &WriteOptions) -> bool {
-    options.dry_run
-}

@@ -14,7 +14,7 @@ pub(super) struct Bindings {
 }
 
 /// Placeholders that stand for anything.
-const FREE: [&str; 6] = ["<time>", "<hash>", "<age>", "<address>", "<rv-current>", "<nodePort>"];
+const FREE: [&str; 7] = ["<time>", "<hash>", "<age>", "<address>", "<rv-current>", "<nodePort>", "<name>"];
 
 impl Bindings {
     /// A text of a request with the values of this run in the place of placeholders.
@@ -240,10 +240,10 @@ fn differences_allowed(ours: &Value) -> bool {
 
 /// Leaves of ours only the groups that the recorded, cut answer has.
 fn cut(theirs: &Value, ours: &mut Value) {
-    if let (Some(kept), Some(items)) = (theirs["items"].as_array(), ours["items"].as_array_mut()) {
+    if let (Some(kept), Some(items)) = (theirs["items"].as_array(), ours.get_mut("items").and_then(Value::as_array_mut)) {
         items.retain(|item| kept.iter().any(|k| k["metadata"] == item["metadata"]));
     }
-    if let (Some(kept), Some(paths)) = (theirs["paths"].as_object(), ours["paths"].as_object_mut()) {
+    if let (Some(kept), Some(paths)) = (theirs["paths"].as_object(), ours.get_mut("paths").and_then(Value::as_object_mut)) {
         paths.retain(|path, _| kept.contains_key(path));
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::Service;
 
 use super::compare::Bindings;
@@ -124,6 +124,43 @@ impl Client {
         let body = response.into_body().collect().await?.to_bytes();
         if !status.is_success() {
             bail!("{status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(())
+    }
+
+    /// Steps of the recording that are not in it: CRDs made or changed by hand before the exchange `n`.
+    pub(super) async fn unrecorded(&self, name: &str, n: u64) -> Result<()> {
+        const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        let patch = match (name, n) {
+            ("error-crd-ratcheting", 1) => {
+                let integer = json!({"type": "integer"});
+                let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"a": integer, "b": integer}}}});
+                let crd = json!({
+                    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                    "metadata": {"name": "hinges.golden.example.com"},
+                    "spec": {
+                        "group": "golden.example.com", "names": {"plural": "hinges", "kind": "Hinge"}, "scope": "Namespaced",
+                        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+                    },
+                });
+                return self.must(CRDS, &crd).await;
+            }
+            ("error-crd-ratcheting", 2) => {
+                ("hinges.golden.example.com", "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/a/maximum", json!(10))
+            }
+            ("crd-version-removed", 4) => {
+                ("things.x-crd-version-removed.example.com", "/spec/versions/1/served", json!(false))
+            }
+            _ => return Ok(()),
+        };
+        let (crd, path, value) = patch;
+        let body = json!([{"op": "add", "path": path, "value": value}]).to_string();
+        let request = Request::patch(format!("{CRDS}/{crd}"))
+            .header("content-type", "application/json-patch+json")
+            .body(Full::new(Bytes::from(body)))?;
+        let response = (*self.server).clone().call(request).await?;
+        if !response.status().is_success() {
+            bail!("{crd}: {}", response.status());
         }
         Ok(())
     }
