@@ -75,6 +75,14 @@ fn check(
                 Some(old) if compare::is_written(old, child) || world.reissued.contains(key) => Some(format!("update {}", compare::listed(key))),
                 Some(_) => None,
             })
+            .chain(
+                // A new secret is written again once the addresses of its Services are known.
+                world
+                    .reissued
+                    .iter()
+                    .filter(|key| !before.contains_key(*key) && children.contains_key(*key))
+                    .map(|key| format!("update {}", compare::listed(key))),
+            )
             .chain(world.deleted.iter().map(|key| format!("delete {key}")))
             .collect();
         changes = compare::lists(&lines(&dir.join("changes.txt"))?, &ours);

@@ -25,6 +25,8 @@ pub(super) struct World {
     planned: BTreeMap<String, Vec<Value>>,
     /// The certificate that each service orders.
     certificates: BTreeMap<String, CertificateOrder>,
+    /// What each service's certificate covers.
+    issued: BTreeMap<String, CertificateOrder>,
     /// Secrets whose certificate was issued anew since this was last emptied.
     pub(super) reissued: BTreeSet<String>,
     /// What was deleted since this was last emptied.
@@ -55,6 +57,7 @@ impl World {
             objects,
             planned: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            issued: BTreeMap::new(),
             reissued: BTreeSet::new(),
             deleted: Vec::new(),
             now: "2026-01-01T00:00:00Z".parse()?,
@@ -184,13 +187,16 @@ impl World {
         let mut errors = Vec::new();
         let mut planned = Vec::new();
         for order in &plan.certificates {
-            let before = self.certificates.insert(name.to_owned(), order.clone());
-            let known = before.is_some_and(|before| {
-                order.dns_names.iter().all(|name| before.dns_names.contains(name))
-                    && order.ip_addresses.iter().all(|address| before.ip_addresses.contains(address))
+            self.certificates.insert(name.to_owned(), order.clone());
+            let covered = self.issued.get(name).is_some_and(|issued| {
+                order.dns_names.iter().all(|name| issued.dns_names.contains(name))
+                    && order.ip_addresses.iter().all(|address| issued.ip_addresses.contains(address))
             });
-            if !known && self.objects.contains(&order.key()) {
-                self.reissued.insert(order.key().to_string());
+            if !covered {
+                if self.objects.contains(&order.key()) {
+                    self.reissued.insert(order.key().to_string());
+                }
+                self.issued.insert(name.to_owned(), order.clone());
             }
             let mut secret = order.secret.clone();
             secret["data"] = json!({"ca.crt": "<cert>", "tls.crt": "<cert>", "tls.key": "<key>"});
@@ -221,6 +227,9 @@ impl World {
         if errors.is_empty() {
             for key in &plan.absent {
                 if self.objects.remove(key).is_some() {
+                    if key.kind == "Secret" {
+                        self.issued.remove(name);
+                    }
                     self.deleted.push(listed(key));
                 }
             }
