@@ -2,8 +2,12 @@
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::watch};
-use tracing::info;
+use axum::serve::ListenerExt;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tracing::{debug, info};
 
 use crate::{Options, routes, server::Server, tls};
 
@@ -77,7 +81,10 @@ pub async fn serve(
     };
     let serving = async {
         match acceptor {
-            None => axum::serve(listener, router).with_graceful_shutdown(stop_accepting).await,
+            None => {
+                let listener = listener.tap_io(|stream| send_at_once(stream));
+                axum::serve(listener, router).with_graceful_shutdown(stop_accepting).await
+            }
             Some(acceptor) => {
                 let listener = tls::Listener::new(listener, acceptor)?;
                 axum::serve(listener, router).with_graceful_shutdown(stop_accepting).await
@@ -88,5 +95,12 @@ pub async fn serve(
         served = serving => served.map_err(ServeError::from),
         () = ending => Ok(()),
         () = server.drive() => Ok(()),
+    }
+}
+
+/// Tokens are small and must not wait for the acknowledgement of the one before.
+pub(crate) fn send_at_once(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "a connection does without TCP_NODELAY");
     }
 }

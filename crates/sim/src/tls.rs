@@ -17,7 +17,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use crate::{Options, ServeError};
+use crate::{Options, ServeError, serve::send_at_once};
 
 /// What accepts TLS connections; `None` if the options name no certificate.
 pub(crate) fn acceptor(options: &Options) -> Result<Option<TlsAcceptor>, ServeError> {
@@ -55,6 +55,7 @@ impl Listener {
         let accepting = tokio::spawn(async move {
             loop {
                 let (stream, peer) = axum::serve::Listener::accept(&mut listener).await;
+                send_at_once(&stream);
                 let (acceptor, sender) = (acceptor.clone(), sender.clone());
                 tokio::spawn(async move {
                     // A failed handshake is the client's affair.
