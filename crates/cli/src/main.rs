@@ -2,11 +2,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to the terminal")]
 
 mod args;
+mod check;
 mod crds;
 mod inputs;
 mod problem;
 mod render;
 mod services;
+mod sim_engine;
 mod up;
 
 use std::process::ExitCode;
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         Command::Up(up) => logged("warn").and_then(|()| up::run(&up)),
         Command::Render(render) => render::run(&render).map(|()| Ended::Done),
         Command::Crds(crds) => crds::run(&crds).map(|()| Ended::Done),
-        Command::Sim(passed) => return logged("info").map_or(ExitCode::FAILURE, |()| sim::main(&passed.args)),
+        Command::Sim(passed) => logged("info").and_then(|()| sim_engine::run(passed.args)).map(|()| Ended::Done),
         Command::PodShim(passed) => return local::node::shim::main(&passed.args),
     };
     match outcome {

@@ -29,7 +29,7 @@ pub(super) fn definitions() -> Vec<Value> {
 }
 
 /// Namespaces, gateway and settings, for a gateway that listens at `listen`.
-pub(super) fn objects(listen: SocketAddr) -> Vec<Value> {
+pub fn objects(listen: SocketAddr) -> Vec<Value> {
     let gateway = "gateway.networking.k8s.io/v1";
     vec![
         namespace("default"),

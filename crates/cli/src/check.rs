@@ -1,0 +1,78 @@
+//! Composition and plan of a service, with every fault said in the user's terms.
+
+use compose::{Facts, Merged, Settings};
+use kinds::Objects;
+use plan::Plan;
+
+use crate::problem::Problem;
+use crate::services::Service;
+
+/// The namespace in which presets and settings are looked up.
+pub(crate) const SYSTEM_NAMESPACE: &str = "kserve";
+
+/// What a service comes to.
+pub(crate) struct Checked {
+    pub(crate) facts: Facts,
+    pub(crate) merged: Result<Merged, compose::Error>,
+    pub(crate) plan: Plan,
+}
+
+/// The facts, the merge and the plan, whatever they say. `objects` is what the cluster holds.
+///
+/// # Errors
+/// If the cluster's settings cannot be read, without which nothing can be said about any service.
+pub(crate) fn check(service: &Service, objects: &Objects) -> Result<Checked, Problem> {
+    let settings = Settings::from_objects(objects, SYSTEM_NAMESPACE)
+        .map_err(|error| Problem::new(format!("ConfigMap {SYSTEM_NAMESPACE}/inferenceservice-config: {error}")))?;
+    let known = objects
+        .get("serving.kserve.io/v1alpha2", "LLMInferenceService", service.stored["metadata"]["namespace"].as_str(), name(service))
+        .cloned();
+    let mut stored = service.stored.clone();
+    // The identity and status of a service that is already there belong to the facts.
+    if let Some(known) = known {
+        for field in ["uid", "resourceVersion", "generation", "creationTimestamp"] {
+            if let Some(value) = known["metadata"].get(field) {
+                stored["metadata"][field] = value.clone();
+            }
+        }
+        if let Some(status) = known.get("status") {
+            stored["status"] = status.clone();
+        }
+    }
+    let facts = Facts {
+        service: stored.into(),
+        objects: objects.clone(),
+        settings,
+        system_namespace: SYSTEM_NAMESPACE.to_owned(),
+        ..Facts::default()
+    };
+    let merged = compose::compose(&facts);
+    let plan = match &merged {
+        Ok(merged) => plan::build(merged, &facts),
+        Err(_) => Plan::default(),
+    };
+    Ok(Checked { facts, merged, plan })
+}
+
+impl Checked {
+    /// What keeps the service from being served, as far as it can be known without running it.
+    pub(crate) fn problem(&self, service: &Service) -> Option<Problem> {
+        if let Err(error) = &self.merged {
+            let problem = service.problem(error.field(), error.to_string());
+            return Some(match error.hint() {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            });
+        }
+        let failure = self.plan.failure.as_ref()?;
+        let problem = service.problem(None, format!("{}: {}: {}", failure.condition, failure.reason, failure.message));
+        Some(match &failure.hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        })
+    }
+}
+
+fn name(service: &Service) -> &str {
+    service.stored["metadata"]["name"].as_str().unwrap_or_default()
+}

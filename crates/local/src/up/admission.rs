@@ -1,0 +1,104 @@
+//! What KServe's webhooks do to our kinds, called by the API server in this process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::admission::{Refusal, Request, mutate};
+use api::convert::convert;
+use api::crd::{Kind, Version};
+use api::validate::{self, Finding};
+use apiserver::{Admission, AdmissionRequest, Convert, Denied, Review};
+use serde_json::{Value, json};
+
+/// The defaulter of services and the validators of both kinds.
+pub(super) fn hooks() -> Vec<Admission> {
+    let hook = |name: &str, kind: Kind, review: Review| Admission {
+        name: name.to_owned(),
+        group: api::GROUP.to_owned(),
+        kind: kind.as_str().to_owned(),
+        review,
+    };
+    vec![
+        hook("llminferenceservice.defaulter", Kind::Service, Review::Mutate(Arc::new(default_service))),
+        hook("llminferenceservice.validator", Kind::Service, Review::Validate(Arc::new(validate_service))),
+        hook("llminferenceserviceconfig.validator", Kind::Config, Review::Validate(Arc::new(validate_config))),
+    ]
+}
+
+/// Conversion of both kinds.
+pub(super) fn conversion() -> BTreeMap<(String, String), Convert> {
+    let convert: Convert = Arc::new(|object: Value, to: &str| {
+        let version = Version::of(to).ok_or_else(|| format!("{to} is not a version of this kind"))?;
+        Ok(convert(&object, version))
+    });
+    [Kind::Service, Kind::Config]
+        .into_iter()
+        .map(|kind| ((api::GROUP.to_owned(), kind.as_str().to_owned()), convert.clone()))
+        .collect()
+}
+
+fn default_service(request: &mut AdmissionRequest<'_>) -> Result<(), Denied> {
+    let (true, Some(version)) = (is_write(request), version(&request.object)) else { return Ok(()) };
+    request.object = mutate(request.object.clone(), version, Request::default()).map_err(|r| denied(&r, request))?;
+    Ok(())
+}
+
+fn validate_service(request: &AdmissionRequest<'_>) -> Result<Vec<String>, Denied> {
+    let (true, Some(version)) = (is_write(request), version(&request.object)) else { return Ok(Vec::new()) };
+    let old = request.old.map(|old| convert(old, Version::V1alpha2));
+    let stored = convert(&request.object, Version::V1alpha2);
+    let verdict = validate::service(&stored, old.as_ref(), version == Version::V1alpha1);
+    accept(verdict, request)
+}
+
+fn validate_config(request: &AdmissionRequest<'_>) -> Result<Vec<String>, Denied> {
+    if !is_write(request) {
+        return Ok(Vec::new());
+    }
+    let old = request.old.map(|old| convert(old, Version::V1alpha2));
+    accept(validate::config(&convert(&request.object, Version::V1alpha2), old.as_ref()), request)
+}
+
+fn is_write(request: &AdmissionRequest<'_>) -> bool {
+    request.subresource.is_none() && request.operation != "DELETE"
+}
+
+fn version(object: &Value) -> Option<Version> {
+    object["apiVersion"].as_str().and_then(Version::of)
+}
+
+fn accept(verdict: validate::Verdict, request: &AdmissionRequest<'_>) -> Result<Vec<String>, Denied> {
+    if verdict.findings.is_empty() {
+        Ok(verdict.warnings)
+    } else {
+        Err(denied(&Refusal { code: 422, causes: verdict.findings }, request))
+    }
+}
+
+/// The refusal as the API server shows it: the rule's words, and what to do after them.
+fn denied(refusal: &Refusal, request: &AdmissionRequest<'_>) -> Denied {
+    let hints: Vec<&str> = refusal.causes.iter().map(Finding::hint).filter(|hint| !hint.is_empty()).collect();
+    let name = request.object["metadata"]["name"].as_str().unwrap_or_default();
+    let kind = request.object["kind"].as_str().unwrap_or_default();
+    let mut message = match refusal.code {
+        422 => format!("{kind}.{} {name:?} is invalid: {refusal}", api::GROUP),
+        _ => refusal.to_string(),
+    };
+    if !hints.is_empty() {
+        message.push_str(&format!(" (hint: {})", hints.join("; ")));
+    }
+    let causes: Vec<Value> = refusal
+        .causes
+        .iter()
+        .map(|cause| {
+            json!({"reason": cause.violation.type_.reason(), "message": cause.violation.detail,
+                   "field": cause.violation.field})
+        })
+        .collect();
+    Denied {
+        code: refusal.code,
+        reason: if refusal.code == 422 { "Invalid" } else { "BadRequest" }.to_owned(),
+        message,
+        details: Some(json!({"group": api::GROUP, "kind": kind, "name": name, "causes": causes})),
+    }
+}
