@@ -94,6 +94,9 @@ pub(crate) fn attach(pod: &mut PodSpec, subject: &Subject, attachment: &Attachme
         Scheme::HuggingFace | Scheme::S3 | Scheme::Gcs | Scheme::Azure | Scheme::Http | Scheme::Https => {
             pairs.push((uri.clone(), path.to_owned()));
         }
+        Scheme::File if subject.facts.settings.storage_initializer.local_paths => {
+            pairs.push((uri.clone(), path.to_owned()));
+        }
         Scheme::File => return Err(Error::ServeLocally(uri)),
         Scheme::Other(_) => return Err(Error::UseOtherScheme(uri)),
     }
