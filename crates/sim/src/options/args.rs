@@ -51,7 +51,7 @@ pub(super) fn read(args: Vec<String>) -> Result<(Options, Vec<String>), ArgsErro
             None => (body.replace('_', "-"), Vec::new()),
         };
         if values.is_empty() && !is_switch(&name) {
-            while let Some(value) = args.next_if(|next| !next.starts_with("--") && !next.is_empty()) {
+            while let Some(value) = args.next_if(|next| is_value(next)) {
                 values.push(value);
                 if !takes_many(&name) {
                     break;
@@ -71,6 +71,14 @@ pub(super) fn read(args: Vec<String>) -> Result<(Options, Vec<String>), ArgsErro
         options.enable_lora = true;
     }
     Ok((options, ignored))
+}
+
+/// Whether an argument can be a flag's value: not another flag; `-1` is a value, `-tp` is none.
+fn is_value(argument: &str) -> bool {
+    match argument.strip_prefix('-') {
+        Some(rest) => rest.starts_with(|char: char| char.is_ascii_digit()),
+        None => !argument.is_empty(),
+    }
 }
 
 fn is_switch(name: &str) -> bool {
@@ -241,6 +249,13 @@ mod tests {
         let (options, ignored) = read_line("--tensor-parallel-size 2 qwen --trust-remote-code").unwrap();
         assert_eq!(options.model, "qwen");
         assert_eq!(ignored, ["--tensor-parallel-size 2", "--trust-remote-code"]);
+    }
+
+    #[test]
+    fn short_flags_and_negative_numbers_are_told_apart() {
+        let (options, ignored) = read_line("qwen --unknown -tp 2 --max-model-len -1 --seed -5").unwrap();
+        assert_eq!(options.max_model_len, Options::default().max_model_len);
+        assert_eq!(ignored, ["--unknown", "--tp 2", "--seed -5"]);
     }
 
     #[test]
