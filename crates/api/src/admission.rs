@@ -4,9 +4,8 @@
 //! is the server's: null values and unknown fields go, defaults come, the mutating webhook runs (services only), the
 //! schema and its rules are checked, then the validating webhook. What a config's templates render to is not looked at.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use kinds::Objects;
 use kinds::schema::{self, Schema, Violation, ViolationType};
@@ -16,15 +15,13 @@ use crate::crd::{Kind, Version, root_schema};
 use crate::validate::{self, Finding, Verdict};
 use crate::{convert, defaults, rules, shape, uri};
 
-static SCHEMAS: LazyLock<BTreeMap<(Kind, Version), Schema>> = LazyLock::new(|| {
-    let all = [Kind::Service, Kind::Config]
-        .into_iter()
-        .flat_map(|kind| [Version::V1alpha1, Version::V1alpha2].map(|version| (kind, version)));
-    all.filter_map(|(kind, version)| {
-        Some(((kind, version), Schema::parse(&root_schema(kind, version)).ok()?))
-    })
-    .collect()
-});
+/// Each schema is made when it is first needed: a service alone needs only one of the four.
+static SCHEMAS: [OnceLock<Option<Schema>>; 4] = [const { OnceLock::new() }; 4];
+
+fn schema(kind: Kind, version: Version) -> Option<&'static Schema> {
+    let made = &SCHEMAS[2 * kind as usize + version as usize];
+    made.get_or_init(|| Schema::parse(&root_schema(kind, version)).ok()).as_ref()
+}
 
 /// What a request knows beside the object.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,7 +60,7 @@ pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> 
         return Ok(Admitted { object: object.clone(), pruned: Vec::new(), warnings: Vec::new() });
     };
     let mut object = object.clone();
-    if let Some(schema) = SCHEMAS.get(&(kind, version)) {
+    if let Some(schema) = schema(kind, version) {
         schema::drop_nulls(schema, &mut object);
     }
     let pruned = fill(kind, version, &mut object);
@@ -89,7 +86,7 @@ pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> 
 /// Everything that the schema of `version` says against the object, its name and its rules included.
 pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Violation> {
     let mut violations: Vec<Violation> = validate::name_violation(object).into_iter().collect();
-    let Some(schema) = SCHEMAS.get(&(kind, version)) else { return violations };
+    let Some(schema) = schema(kind, version) else { return violations };
     violations.extend(schema::validate(schema, object));
     if schema::blocks_rules(&violations) {
         violations.push(Violation::rules_not_checked());
@@ -207,7 +204,7 @@ fn go(object: &Value, version: Version) -> Result<Value, Refusal> {
 
 /// Null values and unknown fields go, defaults come. Gives the unknown fields.
 fn fill(kind: Kind, version: Version, object: &mut Value) -> Vec<String> {
-    let Some(schema) = SCHEMAS.get(&(kind, version)) else { return Vec::new() };
+    let Some(schema) = schema(kind, version) else { return Vec::new() };
     let pruned = schema::prune(schema, object);
     schema::apply_defaults(schema, object);
     pruned

@@ -9,6 +9,7 @@ pub mod catalogue;
 mod devices;
 mod names;
 mod routing;
+mod sample;
 mod scaling;
 mod workload;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub use catalogue::{RULES, Rule};
 pub use names::name_violation;
+pub use sample::sample_service;
 
 /// A rule that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,12 @@
 //! `stored.yaml` and `error.txt` of the cases of `render/`: what admission makes of the objects, and what it refuses.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use api::admission::{Refusal, Request, admit, written_back};
+use api::validate::sample_service;
+use compose::Facts;
 use kinds::Objects;
 use serde_json::{Value, json};
 
@@ -16,6 +19,7 @@ type Refusals = BTreeMap<String, (u16, Vec<String>)>;
 pub(super) fn run(case: &Case) -> Result<Outcome> {
     let about = read(&case.dir.join("case.yaml"))?.into_iter().next().unwrap_or_default();
     let caches = caches(case, about["cluster"].as_str().unwrap_or("plain"))?;
+    let sample = Facts { service: Arc::new(sample_service()), ..Facts::default() };
     let mut stored = BTreeMap::new();
     let mut refused = Refusals::new();
     for object in read(&case.dir.join("in.yaml"))? {
@@ -31,7 +35,12 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
             Ok(admitted) if object["kind"] == "LLMInferenceService" => {
                 stored.insert(name, finalized(&admitted.object));
             }
-            Ok(_) => {}
+            // A config's templates have to render for a sample service; that they do not is forbidden, not invalid.
+            Ok(admitted) => {
+                if compose::render(&admitted.object, &sample).is_err() {
+                    refused.insert(name, (403, Vec::new()));
+                }
+            }
             Err(refusal) => {
                 refused.insert(name, (refusal.code, causes(&refusal)));
             }
