@@ -239,11 +239,13 @@ where
 {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(stream).await.map_err(|error| error.to_string())?;
-    let response = sender.send_request(request);
-    tokio::select! {
-        response = response => response.map(|response| response.status().as_u16()).map_err(|error| error.to_string()),
-        ended = connection => Err(ended.err().map_or_else(|| "connection closed".to_owned(), |error| error.to_string())),
-    }
+    let mut response = std::pin::pin!(sender.send_request(request));
+    let response = tokio::select! {
+        response = &mut response => response,
+        // A server that closes at once may have answered before.
+        _ = connection => response.await,
+    };
+    response.map(|response| response.status().as_u16()).map_err(|error| error.to_string())
 }
 
 async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {

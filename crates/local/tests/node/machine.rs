@@ -122,6 +122,22 @@ impl Machine {
         tokio::time::timeout(Duration::from_secs(20), gone).await.expect("in time").expect("a watch");
     }
 
+    /// The first line that the container writes, as soon as it is written.
+    pub(crate) async fn first_line(&self, pod: &str) -> String {
+        use futures_util::StreamExt as _;
+        let query = local::node::logs::LogQuery {
+            namespace: NAMESPACE.into(),
+            pod: pod.into(),
+            container: "main".into(),
+            follow: true,
+            ..Default::default()
+        };
+        let mut stream = std::pin::pin!(self.node().logs().read(query).expect("a log"));
+        let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.expect("in time");
+        let text = String::from_utf8(chunk.expect("a line").to_vec()).expect("text");
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
     pub(crate) async fn log(&self, pod: &str, container: &str, previous: bool) -> String {
         use futures_util::StreamExt as _;
         let query = local::node::logs::LogQuery {

@@ -113,21 +113,21 @@ async fn init_containers_run_in_order_before_the_others() {
         "initContainers": [init("one", "echo 1 >> /llmisvc-work/order"), init("two", "echo 2 >> /llmisvc-work/order")],
         "container": {"volumeMounts": mounts},
     });
-    machine.script("init", "cat /llmisvc-work/order; exec sleep 60", extra).await;
+    machine.script("init", "tr -d '\\n' < /llmisvc-work/order; echo; exec sleep 60", extra).await;
     let pod = machine.wait_pod("init", "readiness", is_ready).await;
     assert_eq!(condition(&pod, "Initialized"), Some("True"));
-    machine.node();
-    let log = machine.log("init", "main", false).await;
-    assert_eq!(log, "1\n2\n");
+    assert_eq!(machine.first_line("init").await, "12");
+    machine.api::<Pod>().delete("init", &DeleteParams::default()).await.expect("deleted");
+    machine.wait_gone("init").await;
     machine.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_seen_at_once_and_started_again_at_once() {
     let mut machine = Machine::start().await;
-    machine.script("loop", "echo $$; exec sleep 1000", json!({})).await;
+    machine.script("loop", "echo $$$$; exec sleep 1000", json!({})).await;
     machine.wait_pod("loop", "readiness", is_ready).await;
-    let pid: i32 = machine.log("loop", "main", false).await.trim().parse().expect("a process id");
+    let pid: i32 = machine.first_line("loop").await.parse().expect("a process id");
     let killed = Instant::now();
     let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
@@ -176,7 +176,7 @@ async fn a_pod_that_ignores_sigterm_is_killed_when_its_grace_ends_with_all_it_st
     let mut machine = Machine::start().await;
     machine.script("deaf", "trap '' TERM; setsid sleep 977 & echo $!; sleep 978", json!({"terminationGracePeriodSeconds": 1})).await;
     machine.wait_pod("deaf", "readiness", is_ready).await;
-    let grandchild: i32 = machine.log("deaf", "main", false).await.trim().parse().expect("a process id");
+    let grandchild: i32 = machine.first_line("deaf").await.parse().expect("a process id");
     let begun = Instant::now();
     machine.api::<Pod>().delete("deaf", &DeleteParams::default()).await.expect("deleted");
     machine.wait_gone("deaf").await;
@@ -211,7 +211,7 @@ async fn a_missing_secret_and_an_unknown_program_are_named_in_the_status() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_agent_runs_the_same_pods_again_at_the_same_address() {
     let mut machine = Machine::start().await;
-    machine.script("stay", "echo $$; exec sleep 1000", json!({})).await;
+    machine.script("stay", "echo $$$$; exec sleep 1000", json!({})).await;
     let before = machine.wait_pod("stay", "readiness", is_ready).await;
     machine.restart(|_| ()).await;
     let after = machine.wait_pod("stay", "readiness again", |pod| {
