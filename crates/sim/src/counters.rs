@@ -36,6 +36,7 @@ pub struct Counters {
     pub(crate) request_max_tokens: Histogram,
     pub(crate) request_max_generation_tokens: Histogram,
     pub(crate) request_n: Histogram,
+    pub(crate) request_preemptions: Histogram,
 }
 
 impl Counters {
@@ -79,6 +80,7 @@ const TOKENS: &[f64] = &[
     500_000.0,
     1_000_000.0,
 ];
+const PREEMPTIONS: &[f64] = &[1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0];
 const PARAMS_N: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0];
 
 impl Default for Counters {
@@ -108,6 +110,7 @@ impl Default for Counters {
             request_max_tokens: Histogram::new(TOKENS),
             request_max_generation_tokens: Histogram::new(TOKENS),
             request_n: Histogram::new(PARAMS_N),
+            request_preemptions: Histogram::new(PREEMPTIONS),
         }
     }
 }

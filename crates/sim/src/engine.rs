@@ -162,6 +162,7 @@ struct Active {
     generated: usize,
     cached_tokens: u64,
     counted: bool,
+    preemptions: u32,
     arrived_ns: u64,
     admitted_ns: u64,
     first_token_ns: u64,
@@ -227,6 +228,7 @@ impl Engine {
                 generated: 0,
                 cached_tokens: 0,
                 counted: false,
+                preemptions: 0,
                 arrived_ns: now_ns,
                 admitted_ns: now_ns,
                 first_token_ns: now_ns,
@@ -420,6 +422,7 @@ impl Engine {
         if let Some(active) = self.jobs.get_mut(&id) {
             self.cache.release(&mut active.blocks);
             active.computed = 0;
+            active.preemptions += 1;
             self.counters.preemptions += 1;
             self.waiting.push_front(id);
         }
@@ -482,6 +485,7 @@ impl Engine {
         counters.request_prompt_tokens.observe(active.prompt_len() as f64);
         counters.request_generation_tokens.observe(active.generated as f64);
         counters.request_prefill_computed_tokens.observe((active.prompt_len() - active.cached_tokens) as f64);
+        counters.request_preemptions.observe(f64::from(active.preemptions));
         if active.job.stops {
             counters.stopped += 1;
         } else {

@@ -83,6 +83,17 @@ pub(crate) fn text(snapshot: &Snapshot<'_>) -> String {
         "Prompt tokens from a cache.",
         &[("", count(counters.cached_prompt_tokens))],
     );
+    page.counter(
+        "prompt_tokens_cached_by_source",
+        "Prompt tokens from a cache by its tier.",
+        &[
+            ("source=\"device\"", count(counters.cached_prompt_tokens)),
+            ("source=\"host\"", 0.0),
+            ("source=\"p2p\"", 0.0),
+            ("source=\"disk\"", 0.0),
+            ("source=\"external_unspecified\"", 0.0),
+        ],
+    );
     page.counter("generation_tokens", "Generated tokens.", &[("", count(counters.generation_tokens))]);
     page.counter(
         "request_success",
@@ -95,6 +106,8 @@ pub(crate) fn text(snapshot: &Snapshot<'_>) -> String {
             ("finished_reason=\"repetition\"", 0.0),
         ],
     );
+
+    page.rejections();
 
     let longest = snapshot.max_model_len as f64;
     let any = f64::INFINITY;
@@ -138,6 +151,7 @@ pub(crate) fn text(snapshot: &Snapshot<'_>) -> String {
             &counters.decode_time_s,
             any,
         ),
+        ("request_num_preemptions", "How often a request gave way.", &counters.request_preemptions, any),
         (
             "request_prefill_kv_computed_tokens",
             "Prompt tokens of a request that were computed.",
@@ -185,6 +199,20 @@ impl Page<'_> {
             }
             own => writeln!(self.text, "vllm:{name}{{engine=\"0\",model_name=\"{model}\",{own}}} {value:?}"),
         };
+    }
+
+    /// No queue has a limit here. vLLM has no `engine` label on this one.
+    fn rejections(&mut self) {
+        if self.wants("admission_rejections_total") {
+            self.head("admission_rejections_total", "Requests rejected by a limit of the queue.", "counter");
+            for reason in ["max_num_queued_reqs", "max_num_queued_tokens"] {
+                let model = &self.model;
+                let _ = writeln!(
+                    self.text,
+                    "vllm:admission_rejections_total{{model_name=\"{model}\",reason=\"{reason}\"}} 0.0"
+                );
+            }
+        }
     }
 
     fn adapters(&mut self, max_loras: usize, load: &Load, now_s: u64) {
