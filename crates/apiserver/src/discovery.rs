@@ -195,9 +195,9 @@ pub(crate) fn other(core: &Core, call: &Call) -> Result<Answer, Failure> {
             "buildDate": "1970-01-01T00:00:00Z", "goVersion": "go1.26.8", "compiler": "gc", "platform": "linux/amd64",
         }))),
         "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
-            let _ = core;
             Ok(Answer::text(200, "ok"))
         }
+        _ if path.starts_with("/openapi/v3") => Ok(crate::openapi::answer(core, call).unwrap_or_else(missing)),
         _ => Ok(missing()),
     }
 }

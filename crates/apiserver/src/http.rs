@@ -185,8 +185,21 @@ impl ApiServer {
             self.core.answer(call, wanted.err()).await
         }
         .await;
-        respond(answer, form)
+        let only_protobuf = accept.as_deref() == Some(crate::protobuf::MEDIA_TYPE);
+        match answer {
+            Err(failure) if only_protobuf => protobuf_refusal(&failure),
+            answer => respond(answer, form),
+        }
     }
+}
+
+/// The one thing that is said in protobuf: that protobuf is not.
+fn protobuf_refusal(failure: &Failure) -> Response<Body> {
+    let mut response = Response::new(Body::Full(Some(crate::protobuf::status(failure).into())));
+    *response.status_mut() = StatusCode::from_u16(failure.code).unwrap_or(StatusCode::NOT_ACCEPTABLE);
+    let media = http::HeaderValue::from_static(crate::protobuf::MEDIA_TYPE);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, media);
+    response
 }
 
 async fn collect<B>(body: B) -> Result<Bytes, Failure>

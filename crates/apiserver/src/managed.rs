@@ -22,6 +22,7 @@ pub(crate) fn schema_of(resource: &Resource) -> Schema {
 
 fn zero(resource: &Resource) -> Value {
     match &resource.origin {
+        Origin::BuiltIn(built_in) if built_in.verbs == ["create"] => json!({"spec": {}, "status": {}}),
         Origin::BuiltIn(built_in) => patch::keys::zero(built_in.group, built_in.kind),
         Origin::Custom(_) => json!({}),
     }

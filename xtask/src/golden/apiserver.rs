@@ -30,7 +30,8 @@ pub(crate) fn run(case: &Case) -> Result<Outcome> {
             .as_str()
             .and_then(|notes| notes.split("compacted by hand before exchange ").nth(1))
             .and_then(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
-        let (differences, answers) = play(&client, about["name"].as_str().unwrap_or_default(), &exchanges, compact_before).await?;
+        let bindings = Bindings::new(&text);
+        let (differences, answers) = play(&client, bindings, about["name"].as_str().unwrap_or_default(), &exchanges, compact_before).await?;
         if let Some(out) = &case.out {
             std::fs::create_dir_all(out)?;
             let lines: Vec<String> = answers.iter().map(ToString::to_string).collect();
@@ -75,8 +76,7 @@ async fn server(root: &Path, text: &str, namespace: &str) -> Result<Client> {
 }
 
 /// Sends the requests in order and compares what comes back; also returns our answers.
-async fn play(client: &Client, name: &str, exchanges: &[Exchange], compact_before: Option<u64>) -> Result<(Vec<String>, Vec<Value>)> {
-    let mut bindings = Bindings::default();
+async fn play(client: &Client, mut bindings: Bindings, name: &str, exchanges: &[Exchange], compact_before: Option<u64>) -> Result<(Vec<String>, Vec<Value>)> {
     let mut differences = Vec::new();
     let mut answers = Vec::new();
     let mut watches: Vec<(usize, exchange::Watch)> = Vec::new();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::core::Core;
-use crate::rest::strings;
+use crate::rest::{Strictness, WriteOptions, strings};
 use crate::store::Change;
 
 const STORE_KEY: &str = "apiextensions.k8s.io/customresourcedefinitions";
@@ -35,11 +35,24 @@ impl Core {
             if status != crd["status"] {
                 let mut next = crd.clone();
                 next["status"] = status;
+                self.own_status(&mut next, crd);
                 // Somebody else was faster: their write brings us here again.
                 let _ = self.store.commit(STORE_KEY, &object.key, Some(object.revision), Change::Put(next));
             }
         }
         self.reload_catalog();
+    }
+
+    /// The server owns the conditions that it sets.
+    fn own_status(&self, next: &mut Value, old: &Value) {
+        let Some(resource) = self.resource_of("apiextensions.k8s.io/v1", "CustomResourceDefinition") else { return };
+        let options = WriteOptions {
+            dry_run: false,
+            strictness: Strictness::Ignore,
+            manager: "kube-apiserver".into(),
+            force: false,
+        };
+        crate::managed::updated(self, &resource, next, old, &options, Some("status"), &self.now());
     }
 
     fn latest(&self, crd: &Value) -> Value {

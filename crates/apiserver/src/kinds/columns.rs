@@ -22,7 +22,12 @@ fn of(kind: &str) -> &'static [Column] {
             AGE,
             CONTAINERS,
             IMAGES,
-            ("Selector", "string", "spec.selector", 1),
+            (
+                "Selector",
+                "string",
+                "=Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected by this deployment.",
+                1,
+            ),
         ],
         "ReplicaSet" | "ReplicationController" => &[
             ("Desired", "integer", "spec.replicas", 0),

@@ -288,6 +288,11 @@ fn pod(value: &mut Value) {
     set(spec, "enableServiceLinks", json!(true));
     let status = object(&mut value["status"]);
     set(status, "phase", json!("Pending"));
+    if let Some(address) = status["podIP"].as_str().filter(|a| !a.is_empty()).map(str::to_owned)
+        && status["podIPs"][0]["ip"] != address.as_str()
+    {
+        status["podIPs"] = json!([{"ip": address}]);
+    }
     for condition in list(status, "conditions") {
         set(condition, "lastProbeTime", Value::Null);
         set(condition, "lastTransitionTime", Value::Null);

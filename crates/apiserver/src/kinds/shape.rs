@@ -76,6 +76,8 @@ fn walk(node: &Node, value: &mut Value, place: &mut Place<'_>) -> Result<(), Str
             }
             map.retain(|key, member| match member {
                 Value::Null => false,
+                // An empty record of field owners says that the record is to be cleared.
+                Value::Array(_) if key == "managedFields" => true,
                 Value::Array(list) => !list.is_empty() || !node.properties.contains_key(key),
                 Value::Object(inside) => !inside.is_empty() || node.properties.get(key).is_none_or(|c| c.additional.is_none()),
                 Value::Bool(false) => !FALSE_IS_ABSENT.contains(&key.as_str()),

@@ -21,8 +21,8 @@ use crate::http::{Answer, Call};
 use crate::media::Shape;
 use crate::status::Failure;
 
-pub(crate) use body::WriteOptions;
-pub(crate) use write::{name_of, strings};
+pub(crate) use body::{Strictness, WriteOptions};
+pub(crate) use write::{name_of, strings, tidy_metadata};
 
 /// The resource that a request is about.
 pub(crate) struct Scope {

@@ -105,7 +105,8 @@ impl Core {
         if !wanted.is_object() {
             return Err(Failure::bad_request("the object provided is unrecognized (must be of type object)"));
         }
-        place(scope, &mut wanted)?;
+        // Checked here; the namespace is filled in only after the apply.
+        place(scope, &mut wanted.clone())?;
         if name_of(&wanted).is_empty() {
             super::write::metadata(&mut wanted).insert("name".into(), json!(name));
         }
@@ -113,6 +114,7 @@ impl Core {
         let subresource = scope.subresource.as_deref();
         let value = crate::managed::applied(self, &scope.resource, live.as_ref(), &wanted, options, subresource, &self.now())?;
         let mut decoded = Decoded { value, oddities: decoded.oddities };
+        place(scope, &mut decoded.value)?;
         let warnings = body::prune(&scope.resource, &mut decoded, options.strictness)?;
         Ok((decoded.value, warnings))
     }

@@ -127,6 +127,9 @@ impl Core {
         if matches!(ownership, Ownership::Update) {
             crate::managed::updated(self, resource, &mut value, old, options, subresource, &self.now());
         }
+        if value["metadata"]["managedFields"].as_array().is_some_and(Vec::is_empty) {
+            metadata(&mut value).remove("managedFields");
+        }
         if self.mutate(call, scope, "UPDATE", &mut value, Some(old), options.dry_run)? {
             crate::kinds::fill(resource, &mut value, Some(old));
             tidy_metadata(&mut value);
@@ -141,6 +144,11 @@ impl Core {
         }
         let mut causes: Vec<Cause> = check_metadata_update(&value, old);
         let (more, found) = check_metadata(resource, &value);
+        if resource.built_in().is_some() {
+            // Four passes of the original look at owners in an update.
+            let owners: Vec<Cause> = more.iter().filter(|c| c.field == "metadata.ownerReferences").cloned().collect();
+            causes.extend(std::iter::repeat_n(owners, 3).flatten());
+        }
         causes.extend(more);
         warnings.extend(found);
         let found = crate::kinds::validate::update(resource, &value, old, status, &causes);

@@ -146,7 +146,9 @@ pub(crate) fn metadata(value: &mut Value) -> &mut Map<String, Value> {
 pub(crate) fn tidy_metadata(value: &mut Value) {
     let metadata = metadata(value);
     metadata.remove("selfLink");
-    metadata.retain(|_, v| match v {
+    metadata.retain(|key, v| match v {
+        // An empty record says that the record is to be cleared.
+        _ if key == "managedFields" => true,
         Value::Null => false,
         Value::String(s) => !s.is_empty(),
         Value::Array(a) => !a.is_empty(),
@@ -251,6 +253,10 @@ pub(crate) fn strings(value: &Value) -> Vec<&str> {
 
 /// Everything but `metadata`, and `status` where that is written apart: what `generation` counts.
 pub(crate) fn same_spec(resource: &Resource, a: &Value, b: &Value) -> bool {
+    // A Deployment's annotations count too.
+    if resource.is("apps", "Deployment") && a["metadata"].get("annotations") != b["metadata"].get("annotations") {
+        return false;
+    }
     let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
     let counted = |key: &str| key != "metadata" && !(key == "status" && resource.has_status());
     a.iter().filter(|(k, _)| counted(k)).eq(b.iter().filter(|(k, _)| counted(k)))

@@ -11,12 +11,27 @@ use super::exchange::{Answer, Exchange};
 pub(super) struct Bindings {
     values: BTreeMap<String, String>,
     invented: u64,
+    /// uids that the recording shows inside field names, where they were not replaced.
+    uids: Vec<String>,
 }
 
 /// Placeholders that stand for anything.
 const FREE: [&str; 7] = ["<time>", "<hash>", "<age>", "<address>", "<rv-current>", "<nodePort>", "<name>"];
 
 impl Bindings {
+    pub(super) fn new(recording: &str) -> Self {
+        let mut uids: Vec<String> = Vec::new();
+        for part in recording.split("uid").skip(1) {
+            let uid: String =
+                part.trim_start_matches(['\\', '"', ':']).chars().take_while(|c| c.is_ascii_hexdigit() || *c == '-').collect();
+            if uid.len() == 36 && !uids.contains(&uid) {
+                uids.push(uid);
+            }
+        }
+        uids.sort();
+        Self { uids, ..Self::default() }
+    }
+
     /// A text of a request with the values of this run in the place of placeholders.
     pub(super) fn filled(&mut self, text: &str) -> String {
         let mut out = String::new();
@@ -54,6 +69,7 @@ impl Bindings {
         let value = match name.split('-').next()? {
             "time" => return Some("2026-01-01T00:00:00Z".into()),
             "hash" => return Some("0".into()),
+            "uid" if self.uids.len() as u64 >= self.invented => self.uids[self.invented as usize - 1].clone(),
             "uid" => format!("00000000-0000-4000-8000-{:012}", self.invented),
             "ip" => format!("10.96.200.{}", self.invented),
             "rv" => "1".into(),
@@ -101,12 +117,13 @@ impl Bindings {
     pub(super) fn compare(&mut self, theirs: &Value, ours: &Value, path: &str, differences: &mut Vec<String>) {
         match (theirs, ours) {
             (Value::Object(a), Value::Object(b)) => {
-                for (key, value) in a {
+                let filled: Vec<(String, &Value)> = a.iter().map(|(key, value)| (self.bound(key), value)).collect();
+                for (key, value) in &filled {
                     if key == "storageVersionHash" {
                         continue;
                     }
                     // A list's revision may be any that is not older.
-                    let free = key == "resourceVersion" && path == ".metadata" && differences_allowed(ours);
+                    let free = key.as_str() == "resourceVersion" && path == ".metadata" && differences_allowed(ours);
                     match b.get(key) {
                         Some(other) if free => self.bind_if_new(value, other),
                         Some(other) if key == "message" => self.message(value, other, path, differences),
@@ -115,7 +132,7 @@ impl Bindings {
                     }
                 }
                 for (key, value) in b {
-                    if !a.contains_key(key) && key != "storageVersionHash" {
+                    if !filled.iter().any(|(k, _)| k == key) && key != "storageVersionHash" {
                         differences.push(format!("{path}.{key} is too much: {}", short(value)));
                     }
                 }
@@ -138,6 +155,17 @@ impl Bindings {
             (a, b) if a == b => {}
             (a, b) => differences.push(format!("{path} is {} instead of {}", short(b), short(a))),
         }
+    }
+
+    /// A field name with the values that are known so far.
+    fn bound(&self, name: &str) -> String {
+        let mut out = name.to_owned();
+        if name.contains('<') {
+            for (token, value) in &self.values {
+                out = out.replace(token, value);
+            }
+        }
+        out
     }
 
     fn bind_if_new(&mut self, theirs: &Value, ours: &Value) {

@@ -117,7 +117,9 @@ impl Client {
 
     /// Posts an object that has to be accepted.
     pub(super) async fn must(&self, path: &str, object: &Value) -> Result<()> {
-        let request = Request::post(path).header("content-type", "application/json").body(Full::new(Bytes::from(object.to_string())))?;
+        let request = Request::post(path).header("content-type", "application/json")
+            .header("user-agent", "golden/1.0")
+            .body(Full::new(Bytes::from(object.to_string())))?;
         let mut server = (*self.server).clone();
         let response = server.call(request).await?;
         let status = response.status();
