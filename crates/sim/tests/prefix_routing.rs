@@ -130,12 +130,12 @@ fn shared_prefixes() -> (u32, Workload) {
     let workload = Workload {
         tenants: 12,
         requests: 420,
-        shared_tokens: 4096,
-        question_tokens: 96,
+        shared_tokens: 2048,
+        question_tokens: 48,
         answer_tokens: 24,
         pause_ns: 100 * MS,
     };
-    (12 * 4096 / BLOCK_TOKENS * 5 / 4, workload)
+    (12 * 2048 / BLOCK_TOKENS * 5 / 4, workload)
 }
 
 #[test]
@@ -160,13 +160,13 @@ fn one_shared_prefix_is_computed_about_once_for_each_replica() {
     let workload = Workload {
         tenants: 1,
         requests: 300,
-        shared_tokens: 8192,
+        shared_tokens: 4096,
         question_tokens: 64,
         answer_tokens: 32,
         pause_ns: 40 * MS,
     };
-    let one = run(&Scheduler::default(), 1, 3000, &workload);
-    let three = run(&Scheduler::default(), 3, 3000, &workload);
+    let one = run(&Scheduler::default(), 1, 1500, &workload);
+    let three = run(&Scheduler::default(), 3, 1500, &workload);
     assert!(three.hit_ratio >= 0.9 * one.hit_ratio, "three: {}, one: {}", three.hit_ratio, one.hit_ratio);
 }
 
