@@ -49,6 +49,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..ROUNDS {
         compose::compose(&facts)?;
     }
-    println!("{} configs: combine {combine:?}, with validation {:?}", merged.applied_configs.len(), start.elapsed() / ROUNDS);
+    println!(
+        "{} configs: combine {combine:?}, with validation {:?}",
+        merged.applied_configs.len(),
+        start.elapsed() / ROUNDS
+    );
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! KServe asks it with a dry-run request on every pass; the same rules are applied here.
 
 use api::admission::{self, Request};
-use api::v1alpha2::{API_VERSION, SERVICE_KIND};
 use api::names;
+use api::v1alpha2::{API_VERSION, SERVICE_KIND};
 use serde_json::json;
 
 use crate::{Cause, Error, Facts, Merged};
@@ -16,7 +16,8 @@ const SUFFIX: &str = "xxxxx";
 pub(crate) fn check(merged: &Merged, facts: &Facts) -> Result<(), Error> {
     let mut spec = merged.spec_json().clone();
     // A config that is no JSON object is the picker's to refuse.
-    if let Some(config) = spec.pointer_mut("/router/scheduler/config").and_then(|config| config.as_object_mut())
+    if let Some(config) =
+        spec.pointer_mut("/router/scheduler/config").and_then(|config| config.as_object_mut())
         && config.get("inline").is_some_and(|inline| !inline.is_object())
     {
         config.remove("inline");

@@ -8,7 +8,8 @@ use crate::lookup::{self, Found};
 use crate::merge::{LayerId, Layered, Node};
 use crate::merged::Layers;
 use crate::{
-    AppliedConfig, Error, Facts, Merged, Origin, Origins, Source, Warning, data, finish, layer, select, template,
+    AppliedConfig, Error, Facts, Merged, Origin, Origins, Source, Warning, data, finish, layer, select,
+    template,
 };
 
 /// Presets, baseRefs and service into one document, without validation of the outcome.
@@ -90,7 +91,9 @@ fn base_refs(facts: &Facts, service: &Value) -> Result<Vec<Found>, Error> {
 fn resolve(service: &Value, refs: &[Found]) -> Result<Value, Error> {
     let mut resolved = Layered::new(service.clone(), 0);
     for found in refs {
-        resolved.merge(layer::spec_type(), layer::overlay(found.spec.as_ref().clone()), 0).map_err(merge_failed)?;
+        resolved
+            .merge(layer::spec_type(), layer::overlay(found.spec.as_ref().clone()), 0)
+            .map_err(merge_failed)?;
     }
     Ok(resolved.value)
 }

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use crate::{Facts, template};
 
 /// The names of all functions that a template may use besides the built-in ones.
-pub(crate) const FUNCTIONS: &[&str] = &["ChildName", "shutdownTimeout", "kvTransferConfig", "kvTransfer", "omitEmpty"];
+pub(crate) const FUNCTIONS: &[&str] =
+    &["ChildName", "shutdownTimeout", "kvTransferConfig", "kvTransfer", "omitEmpty"];
 
 /// What a rendering can see.
 pub(crate) struct Scope<'a> {
@@ -63,7 +64,9 @@ impl<'d> Struct<'d> for Root<'d> {
         let service = || Service { facts: self.scope.facts, document: self.document };
         match name {
             "GlobalConfig" => Some(GoValue::of_struct(GlobalConfig { scope: self.scope })),
-            "LLMInferenceService" => Some(GoValue::pointer(format!("*{SERVICE_TYPE}"), GoValue::of_struct(service()))),
+            "LLMInferenceService" => {
+                Some(GoValue::pointer(format!("*{SERVICE_TYPE}"), GoValue::of_struct(service())))
+            }
             name => service().field(name),
         }
     }
@@ -189,7 +192,9 @@ impl<'d> Struct<'d> for Object<'d> {
 
     fn field(&self, name: &str) -> Option<GoValue<'d>> {
         Some(match self.shape.go_field(name)? {
-            GoField::Field(field) => of_type(&field.type_, self.value.and_then(|value| value.get(field.json))),
+            GoField::Field(field) => {
+                of_type(&field.type_, self.value.and_then(|value| value.get(field.json)))
+            }
             GoField::Embedded(shape) => of_struct(shape, self.value),
         })
     }
@@ -216,7 +221,9 @@ impl<'d> Struct<'d> for Object<'d> {
                     })
                 }))
             }
-            ("api.HTTPRouteSpec" | "api.GatewaySpec" | "api.IngressSpec", "HasRefs") => truth(non_empty(&value["refs"])),
+            ("api.HTTPRouteSpec" | "api.GatewaySpec" | "api.IngressSpec", "HasRefs") => {
+                truth(non_empty(&value["refs"]))
+            }
             ("api.HTTPRouteSpec", "HasSpec") => truth(value["spec"].is_object()),
             ("api.InferencePoolSpec", "HasRef") => truth(named(&value["ref"])),
             ("api.SchedulerSpec", "InferencePoolName") => {
@@ -262,7 +269,8 @@ fn of_type<'d>(type_: &'d Type, value: Option<&'d Value>) -> GoValue<'d> {
         Type::Pointer(inner) => match value {
             Some(value) => GoValue::pointer(type_.go_name(), of_type(inner, Some(value))),
             None => {
-                let element = inner.as_struct().map(|shape| Rc::new(Object { shape, value: None }) as Rc<dyn Struct>);
+                let element =
+                    inner.as_struct().map(|shape| Rc::new(Object { shape, value: None }) as Rc<dyn Struct>);
                 GoValue::nil_pointer(type_.go_name(), element)
             }
         },
@@ -369,7 +377,8 @@ fn int_field(value: &GoValue<'_>, name: &str) -> Option<i64> {
 /// vLLM's `--kv-transfer-config` for an offloading spec; `None` if there is none.
 fn kv_transfer(spec: &GoValue<'_>) -> Result<Option<String>, String> {
     let Some(spec) = target(spec) else { return Ok(None) };
-    let text = |name: &str| spec.field(name).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+    let text =
+        |name: &str| spec.field(name).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
     let bytes = Quantity::parse(&text("CPU")).map_err(|error| error.to_string())?.ceil();
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     let mut extra = json!({"cpu_bytes_to_use": bytes, "spec_name": "TieringOffloadingSpec"});
@@ -393,7 +402,6 @@ fn kv_transfer(spec: &GoValue<'_>) -> Result<Option<String>, String> {
     if !tiers.is_empty() {
         extra["secondary_tiers"] = tiers.into();
     }
-    let config =
-        json!({"kv_connector": "OffloadingConnector", "kv_connector_extra_config": extra, "kv_role": "kv_both"});
+    let config = json!({"kv_connector": "OffloadingConnector", "kv_connector_extra_config": extra, "kv_role": "kv_both"});
     Ok(Some(config.to_string()))
 }

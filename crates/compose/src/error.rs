@@ -52,7 +52,11 @@ pub enum Error {
         field: String,
     },
     /// Layers that are each fine merge into something that the schema or a rule refuses.
-    #[error("dry-run validation failed after merging configs [{}]: {}", list(applied_configs), causes_text(causes))]
+    #[error(
+        "dry-run validation failed after merging configs [{}]: {}",
+        list(applied_configs),
+        causes_text(causes)
+    )]
     FixCombination {
         /// The configs that went in.
         applied_configs: Vec<AppliedConfig>,
@@ -88,9 +92,9 @@ impl Error {
             }
             Error::ConfigNotFound { nearest, .. } => Some(format!("did you mean {}?", nearest.join(" or "))),
             Error::FixTemplate { hint, .. } => hint.clone(),
-            Error::CreateConfigMap { config_map, key, .. } => {
-                Some(format!("create ConfigMap {config_map} with key {key}, or correct router.scheduler.config.ref"))
-            }
+            Error::CreateConfigMap { config_map, key, .. } => Some(format!(
+                "create ConfigMap {config_map} with key {key}, or correct router.scheduler.config.ref"
+            )),
             Error::FixMerge { .. } | Error::FixAdapter { .. } | Error::FixCombination { .. } => None,
         }
     }
@@ -115,8 +119,10 @@ impl Error {
 }
 
 fn list(configs: &[AppliedConfig]) -> String {
-    let names: Vec<String> =
-        configs.iter().map(|config| format!("{}:{}/{}", config.source.word(), config.namespace, config.name)).collect();
+    let names: Vec<String> = configs
+        .iter()
+        .map(|config| format!("{}:{}/{}", config.source.word(), config.namespace, config.name))
+        .collect();
     names.join(", ")
 }
 

@@ -67,7 +67,10 @@ fn add_devices(spec: &mut Value, facts: &Facts, written: &mut Written) {
     let claim_template = names::managed_dra(facts.name());
     for pointer in ["/template", "/worker", "/prefill/template", "/prefill/worker"] {
         let Some(pod) = spec.pointer_mut(pointer).filter(|pod| pod.is_object()) else { continue };
-        add_named(&mut pod["resourceClaims"], json!({"name": CLAIM, "resourceClaimTemplateName": claim_template}));
+        add_named(
+            &mut pod["resourceClaims"],
+            json!({"name": CLAIM, "resourceClaimTemplateName": claim_template}),
+        );
         written.push(format!("{pointer}/resourceClaims"));
         let Some(containers) = pod["containers"].as_array_mut() else { continue };
         let index = match container_name {
@@ -98,7 +101,9 @@ fn add_named(list: &mut Value, item: Value) {
 /// Gateways that the service names replace those of the route.
 fn set_parents(spec: &mut Value, written: &mut Written) {
     let refs = spec.pointer("/router/gateway/refs").and_then(Value::as_array).cloned().unwrap_or_default();
-    let Some(route) = spec.pointer_mut("/router/route/http/spec").filter(|route| route.is_object()) else { return };
+    let Some(route) = spec.pointer_mut("/router/route/http/spec").filter(|route| route.is_object()) else {
+        return;
+    };
     if refs.is_empty() {
         return;
     }
@@ -123,10 +128,14 @@ fn set_parents(spec: &mut Value, written: &mut Written) {
 fn set_back_ends(spec: &mut Value, service: &str, written: &mut Written) {
     let scheduler = spec.pointer("/router/scheduler").filter(|scheduler| scheduler.is_object()).cloned();
     let own_pool = names::inference_pool(service);
-    let Some(rules) = spec.pointer_mut("/router/route/http/spec/rules").and_then(Value::as_array_mut) else { return };
+    let Some(rules) = spec.pointer_mut("/router/route/http/spec/rules").and_then(Value::as_array_mut) else {
+        return;
+    };
     let to_service = scheduler.is_none();
     let pool = scheduler.map(|scheduler| data::pool_name(&scheduler, service));
-    for (rule, refs) in rules.iter_mut().enumerate().filter_map(|(i, rule)| Some((i, rule["backendRefs"].as_array_mut()?))) {
+    for (rule, refs) in
+        rules.iter_mut().enumerate().filter_map(|(i, rule)| Some((i, rule["backendRefs"].as_array_mut()?)))
+    {
         for (index, back_end) in refs.iter_mut().enumerate() {
             if back_end["kind"] != "InferencePool" || back_end["name"] != own_pool.as_str() {
                 continue;
@@ -151,7 +160,9 @@ fn scheduler_config(spec: &mut Value, facts: &Facts) -> Result<Option<SchedulerC
         return Ok(None);
     };
     let Some(reference) = config.get("ref").filter(|reference| reference.is_object()).cloned() else {
-        return Ok(config.get("inline").map(|inline| SchedulerConfig { text: go_json::write(inline), config_map: None }));
+        return Ok(config
+            .get("inline")
+            .map(|inline| SchedulerConfig { text: go_json::write(inline), config_map: None }));
     };
     let name = reference["name"].as_str().unwrap_or_default();
     let key = reference["key"].as_str().filter(|key| !key.is_empty()).unwrap_or(DEFAULT_CONFIG_KEY);
@@ -159,13 +170,13 @@ fn scheduler_config(spec: &mut Value, facts: &Facts) -> Result<Option<SchedulerC
         let found = facts.objects.get("v1", "ConfigMap", Some(namespace), name)?;
         Some((namespace.to_owned(), found))
     };
-    let found = get(facts.namespace()).or_else(|| {
-        if name.starts_with(SHARED_CONFIG_PREFIX) { get(&facts.system_namespace) } else { None }
-    });
+    let found = get(facts.namespace())
+        .or_else(|| if name.starts_with(SHARED_CONFIG_PREFIX) { get(&facts.system_namespace) } else { None });
     let text = found.as_ref().and_then(|(_, map)| map["data"][key].as_str());
     let (Some((namespace, _)), Some(text)) = (&found, text) else {
         // KServe's words, which leave out the name of a ConfigMap that does not exist.
-        let shown = found.as_ref().map_or_else(|| "/".to_owned(), |(namespace, _)| format!("{namespace}/{name}"));
+        let shown =
+            found.as_ref().map_or_else(|| "/".to_owned(), |(namespace, _)| format!("{namespace}/{name}"));
         return Err(Error::CreateConfigMap {
             message: format!("ConfigMap {shown} doesn't have key {key:?} in data"),
             config_map: format!("{}/{name}", facts.namespace()),
@@ -199,7 +210,8 @@ fn set_picker_port(spec: &mut Value, written: &mut Written) {
 
 /// Adapters that cannot be served. The words are KServe's, which status messages quote.
 pub(crate) fn check_adapters(spec: &Value) -> Result<(), Error> {
-    const MORE: &str = "(see https://github.com/kserve/kserve/blob/master/docs/samples/llmisvc/lora-adapters/README.md)";
+    const MORE: &str =
+        "(see https://github.com/kserve/kserve/blob/master/docs/samples/llmisvc/lora-adapters/README.md)";
     let downloads = spec.pointer("/storageInitializer/enabled").and_then(Value::as_bool) != Some(false);
     let adapters = spec.pointer("/model/lora/adapters").and_then(Value::as_array);
     for (index, adapter) in adapters.into_iter().flatten().enumerate() {
@@ -208,14 +220,20 @@ pub(crate) fn check_adapters(spec: &Value) -> Result<(), Error> {
         let problem = match uri.split_once("://").map(|(scheme, _)| scheme) {
             None => format!("invalid URI {uri:?}"),
             Some("oci") => {
-                format!("oci:// is not supported for LoRA adapters; use hf://, s3://, or pvc:// instead {MORE}")
+                format!(
+                    "oci:// is not supported for LoRA adapters; use hf://, s3://, or pvc:// instead {MORE}"
+                )
             }
             Some(scheme @ ("hf" | "s3" | "pvc")) if !downloads => {
-                format!("{scheme}:// requires the storage initializer, which storageInitializer.enabled: false turns off")
+                format!(
+                    "{scheme}:// requires the storage initializer, which storageInitializer.enabled: false turns off"
+                )
             }
             Some("hf" | "s3" | "pvc") => continue,
             Some(scheme) => {
-                format!("unsupported URI scheme \"{scheme}://\"; supported schemes are hf://, s3://, pvc:// {MORE}")
+                format!(
+                    "unsupported URI scheme \"{scheme}://\"; supported schemes are hf://, s3://, pvc:// {MORE}"
+                )
             }
         };
         return Err(Error::FixAdapter {

@@ -21,7 +21,8 @@ const PODS: &[&str] =
 
 /// `spec` as Go writes it after it has read it. `whose` is named if it cannot be read.
 pub(crate) fn normal(spec: &Value, whose: &str) -> Result<Value, Error> {
-    shape::marshal(spec_type(), spec).map_err(|error| Error::FixMerge { reason: format!("{whose}: spec.{error}") })
+    shape::marshal(spec_type(), spec)
+        .map_err(|error| Error::FixMerge { reason: format!("{whose}: spec.{error}") })
 }
 
 /// What of a normal spec goes over the layers below.

@@ -41,8 +41,8 @@ pub use facts::Facts;
 pub use merged::{AppliedConfig, Merged, Origin, Origins, SchedulerConfig, Source, Warning};
 pub use select::pins;
 pub use settings::{
-    Autoscaling, Credentials, ExpirationAnnotations, GcsCredentials, Ingress, ModelRouting, OciModelMode, Prometheus,
-    S3Credentials, Settings, SettingsError, StorageInitializer,
+    Autoscaling, Credentials, ExpirationAnnotations, GcsCredentials, Ingress, ModelRouting, OciModelMode,
+    Prometheus, S3Credentials, Settings, SettingsError, StorageInitializer,
 };
 
 /// Merges, renders and validates.
@@ -51,3 +51,6 @@ pub fn compose(facts: &Facts) -> Result<Merged, Error> {
     check::check(&merged, facts)?;
     Ok(merged)
 }
+
+#[cfg(test)]
+mod tests;

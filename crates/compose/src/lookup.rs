@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use api::{admission, shape};
 use api::v1alpha2::{API_VERSION, CONFIG_KIND};
+use api::{admission, shape};
 use serde_json::Value;
 
 use crate::{Error, Facts, layer, presets};
@@ -35,7 +35,12 @@ static EMBEDDED: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| {
 const OFFERED: usize = 3;
 
 /// The config of that name. `preset` is its name without prefix if it is one; `field` is what asks for it.
-pub(crate) fn find(facts: &Facts, name: &str, preset: Option<&str>, field: Option<String>) -> Result<Found, Error> {
+pub(crate) fn find(
+    facts: &Facts,
+    name: &str,
+    preset: Option<&str>,
+    field: Option<String>,
+) -> Result<Found, Error> {
     let namespaces = [facts.namespace(), facts.system_namespace.as_str()];
     for namespace in namespaces {
         if let Some(config) = facts.objects.get(API_VERSION, CONFIG_KIND, Some(namespace), name) {
@@ -77,7 +82,9 @@ fn nearest(facts: &Facts, name: &str, namespaces: &[&str]) -> Vec<String> {
     names.dedup();
     let mut offered = Vec::new();
     while offered.len() < OFFERED {
-        let Some(near) = shape::nearest(name, names.iter().map(String::as_str)).map(str::to_owned) else { break };
+        let Some(near) = shape::nearest(name, names.iter().map(String::as_str)).map(str::to_owned) else {
+            break;
+        };
         names.retain(|known| *known != near);
         offered.push(near);
     }

@@ -97,7 +97,9 @@ impl Node {
 
     /// Makes `layer` the writer of the part at `pointer`.
     pub(crate) fn set(&mut self, pointer: &str, layer: LayerId) {
-        let Some((step, below)) = pointer.strip_prefix('/').map(|path| path.split_once('/').unwrap_or((path, ""))) else {
+        let Some((step, below)) =
+            pointer.strip_prefix('/').map(|path| path.split_once('/').unwrap_or((path, "")))
+        else {
             *self = Node::From(layer);
             return;
         };
@@ -155,7 +157,9 @@ impl Walk<'_> {
             let field = type_.field(&key);
             let merge_key = field.and_then(|field| field.merge_key);
             let child = children.entry(key.clone()).or_insert(Node::From(rest));
-            self.within(&key, |walk| walk.merge_value(field.map(|field| &field.type_), merge_key, ours, child, theirs))?;
+            self.within(&key, |walk| {
+                walk.merge_value(field.map(|field| &field.type_), merge_key, ours, child, theirs)
+            })?;
         }
         Ok(())
     }
@@ -233,7 +237,9 @@ impl Walk<'_> {
             if let Some(ours) = base.get(&key)
                 && ((ours.is_object() && theirs.is_object()) || (ours.is_array() && theirs.is_array()))
             {
-                return Err(format!("unable to find api field in struct RawExtension for the json field \"{key}\""));
+                return Err(format!(
+                    "unable to find api field in struct RawExtension for the json field \"{key}\""
+                ));
             }
             children.insert(key.clone(), Node::From(self.layer));
             base.insert(key, theirs);
@@ -261,7 +267,9 @@ impl Walk<'_> {
                 (Some(at), Value::Object(overlay)) => {
                     let child = &mut origins[at];
                     if let Some(Value::Object(item)) = base.get_mut(at) {
-                        self.within(&at.to_string(), |walk| walk.merge_struct(element, item, child, overlay))?;
+                        self.within(&at.to_string(), |walk| {
+                            walk.merge_struct(element, item, child, overlay)
+                        })?;
                     }
                 }
                 (_, theirs) => {

@@ -16,19 +16,37 @@ pub struct Preset {
 /// Name without prefix, and the text.
 const SOURCES: &[(&str, &str)] = &[
     ("config-llm-decode-template", include_str!("../presets/config-llm-decode-template.yaml")),
-    ("config-llm-decode-worker-data-parallel", include_str!("../presets/config-llm-decode-worker-data-parallel.yaml")),
-    ("config-llm-decode-worker-pipeline-parallel", include_str!("../presets/config-llm-decode-worker-pipeline-parallel.yaml")),
+    (
+        "config-llm-decode-worker-data-parallel",
+        include_str!("../presets/config-llm-decode-worker-data-parallel.yaml"),
+    ),
+    (
+        "config-llm-decode-worker-pipeline-parallel",
+        include_str!("../presets/config-llm-decode-worker-pipeline-parallel.yaml"),
+    ),
     ("config-llm-prefill-template", include_str!("../presets/config-llm-prefill-template.yaml")),
-    ("config-llm-prefill-worker-data-parallel", include_str!("../presets/config-llm-prefill-worker-data-parallel.yaml")),
-    ("config-llm-prefill-worker-pipeline-parallel", include_str!("../presets/config-llm-prefill-worker-pipeline-parallel.yaml")),
+    (
+        "config-llm-prefill-worker-data-parallel",
+        include_str!("../presets/config-llm-prefill-worker-data-parallel.yaml"),
+    ),
+    (
+        "config-llm-prefill-worker-pipeline-parallel",
+        include_str!("../presets/config-llm-prefill-worker-pipeline-parallel.yaml"),
+    ),
     ("config-llm-router-route", include_str!("../presets/config-llm-router-route.yaml")),
     ("config-llm-scheduler", include_str!("../presets/config-llm-scheduler.yaml")),
-    ("config-llm-scheduler-latency-predictor", include_str!("../presets/config-llm-scheduler-latency-predictor.yaml")),
+    (
+        "config-llm-scheduler-latency-predictor",
+        include_str!("../presets/config-llm-scheduler-latency-predictor.yaml"),
+    ),
     ("config-llm-template", include_str!("../presets/config-llm-template.yaml")),
     ("config-llm-tokenizer", include_str!("../presets/config-llm-tokenizer.yaml")),
     ("config-llm-tracing", include_str!("../presets/config-llm-tracing.yaml")),
     ("config-llm-worker-data-parallel", include_str!("../presets/config-llm-worker-data-parallel.yaml")),
-    ("config-llm-worker-pipeline-parallel", include_str!("../presets/config-llm-worker-pipeline-parallel.yaml")),
+    (
+        "config-llm-worker-pipeline-parallel",
+        include_str!("../presets/config-llm-worker-pipeline-parallel.yaml"),
+    ),
 ];
 
 static ALL: LazyLock<Vec<Preset>> = LazyLock::new(|| {

@@ -36,7 +36,10 @@ pub fn pins(facts: &Facts) -> BTreeMap<String, String> {
         .pointer("/status/annotations")
         .and_then(Value::as_object)
         .map(|annotations| {
-            annotations.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+            annotations
+                .iter()
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+                .collect()
         })
         .unwrap_or_default();
     if facts.pin_presets {
@@ -75,7 +78,10 @@ fn suffixes(spec: &Value) -> Vec<&'static str> {
     let mut selected = Vec::new();
     let has = |pointer: &str| spec.pointer(pointer).is_some_and(|value| !value.is_null());
     if has("/router/scheduler") {
-        if !spec.pointer("/router/scheduler/pool/ref/name").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
+        if !spec
+            .pointer("/router/scheduler/pool/ref/name")
+            .and_then(Value::as_str)
+            .is_some_and(|name| !name.is_empty())
         {
             selected.push("config-llm-scheduler");
         }
@@ -88,7 +94,10 @@ fn suffixes(spec: &Value) -> Vec<&'static str> {
             selected.push("config-llm-scheduler-latency-predictor");
         }
     }
-    let has_refs = spec.pointer("/router/route/http/refs").and_then(Value::as_array).is_some_and(|refs| !refs.is_empty());
+    let has_refs = spec
+        .pointer("/router/route/http/refs")
+        .and_then(Value::as_array)
+        .is_some_and(|refs| !refs.is_empty());
     if has("/router/route") && !has_refs {
         selected.push(ROUTE);
     }

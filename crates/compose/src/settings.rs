@@ -295,7 +295,10 @@ struct SchedulerKey {
     expiration_annotations: Vec<String>,
 }
 
-fn key<T: serde::de::DeserializeOwned>(config_map: &Value, key: &'static str) -> Result<Option<T>, SettingsError> {
+fn key<T: serde::de::DeserializeOwned>(
+    config_map: &Value,
+    key: &'static str,
+) -> Result<Option<T>, SettingsError> {
     let Some(text) = config_map["data"][key].as_str() else { return Ok(None) };
     serde_json::from_str(text)
         .map(Some)
@@ -303,7 +306,9 @@ fn key<T: serde::de::DeserializeOwned>(config_map: &Value, key: &'static str) ->
 }
 
 /// KServe treats an empty mode as absent.
-fn empty_as_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<OciModelMode>, D::Error> {
+fn empty_as_none<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<OciModelMode>, D::Error> {
     match Option::<Value>::deserialize(deserializer)? {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(word)) if word.is_empty() => Ok(None),
@@ -321,7 +326,9 @@ fn ingress(config_map: &Value, system_namespace: &str) -> Result<Ingress, Settin
     if raw.enable_gateway_api {
         match gateway.split_once('/') {
             Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {}
-            _ => return Err(fix("kserveIngressGateway must be NAMESPACE/NAME when enableGatewayApi is true")),
+            _ => {
+                return Err(fix("kserveIngressGateway must be NAMESPACE/NAME when enableGatewayApi is true"));
+            }
         }
     }
     let (gateway_namespace, gateway_name) = match gateway.split_once('/') {

@@ -186,7 +186,10 @@ fn decode(text: &Text, json: &str) -> Result<Rendered, Error> {
         _ => Err(Error::FixTemplate {
             message: format!("failed to unmarshal config from template: {}", break_out(json, text.place)),
             field: Some(text.pointer.clone()),
-            hint: Some("a value that is put in has a quote or a backslash; pass it through js, or change it".to_owned()),
+            hint: Some(
+                "a value that is put in has a quote or a backslash; pass it through js, or change it"
+                    .to_owned(),
+            ),
         }),
     }
 }
@@ -221,7 +224,9 @@ fn fix(text: &Text, what: &str, error: &gotmpl::Error) -> Error {
             let near = api::shape::nearest(name, known.iter().map(String::as_str));
             near.map(|near| format!("did you mean .{near}?"))
         }
-        Cause::Nil { name } => Some(format!("guard it, as in {{{{ with … }}}}{{{{ .{name} }}}}{{{{ end }}}}, or set it")),
+        Cause::Nil { name } => {
+            Some(format!("guard it, as in {{{{ with … }}}}{{{{ .{name} }}}}{{{{ end }}}}, or set it"))
+        }
         Cause::Syntax => Some(format!(
             "write {{{{ `{{{{` }}}} for literal braces, and `…` for strings inside them; the text is {}",
             text.json
@@ -229,7 +234,11 @@ fn fix(text: &Text, what: &str, error: &gotmpl::Error) -> Error {
         .filter(|hint| hint.len() < 200),
         Cause::Other => None,
     };
-    Error::FixTemplate { message: format!("{what}: {}", error.message), field: Some(text.pointer.clone()), hint }
+    Error::FixTemplate {
+        message: format!("{what}: {}", error.message),
+        field: Some(text.pointer.clone()),
+        hint,
+    }
 }
 
 /// The message without the position, which means nothing to a user.
