@@ -7,6 +7,7 @@ use api::convert::convert;
 use api::crd::Version;
 use serde_json::Value;
 
+use super::render::mends::Mends;
 use super::{Case, Outcome};
 
 pub(super) fn run(case: &Case) -> Result<Outcome> {
@@ -17,6 +18,8 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
     };
     let converted = convert(&start, there);
     let returned = convert(&converted, back);
+    let mends = Mends::read(&crate::workspace::root())?;
+    let name = case.id.rsplit('/').next().unwrap_or_default();
     let mut outcome = Outcome::new();
     for (kind, file, ours) in [
         ("converted", format!("{}.yaml", there.as_str()), &converted),
@@ -31,6 +34,7 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
         if wanted.is_file() {
             let mut differences = Vec::new();
             differ(&normal(first(&wanted)?), &normal(ours.clone()), "", &mut differences);
+            mends.apply(name, &mut differences);
             outcome.insert(kind, differences);
         }
     }

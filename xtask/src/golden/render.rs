@@ -4,7 +4,7 @@
 //! the live objects of the next round, until nothing changes. Facts and edits then begin the next phase.
 
 mod compare;
-mod mends;
+pub(super) mod mends;
 mod refuse;
 mod world;
 

@@ -11,6 +11,7 @@ use kinds::Objects;
 use serde_json::{Value, json};
 
 use super::convert::{differ, normal, read};
+use super::render::mends::Mends;
 use super::{Case, Outcome};
 
 /// `namespace/name`, or the name of what is refused, with code and causes (`TYPE FIELD`).
@@ -79,6 +80,8 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
             .filter(|(name, _)| !wanted.contains_key(*name))
             .map(|unwanted| format!("unwanted {unwanted:?}")),
     );
+    Mends::read(&crate::workspace::root())?
+        .apply(case.id.rsplit('/').next().unwrap_or_default(), &mut differences);
     if !wanted.is_empty() || !differences.is_empty() {
         outcome.insert("refused", differences);
     }

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What we do otherwise, and where it shows.
-pub(super) struct Mends(Vec<(Vec<String>, Vec<String>)>);
+pub(crate) struct Mends(Vec<(Vec<String>, Vec<String>)>);
 
 impl Mends {
     /// Reads the list.
-    pub(super) fn read(root: &Path) -> Result<Self> {
+    pub(crate) fn read(root: &Path) -> Result<Self> {
         let path = root.join("tests/golden-mends.yaml");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let list = yaml::read_value(&text).with_context(|| path.display().to_string())?;
@@ -21,7 +21,7 @@ impl Mends {
     }
 
     /// Takes the lines out that are meant.
-    pub(super) fn apply(&self, case: &str, lines: &mut Vec<String>) {
+    pub(crate) fn apply(&self, case: &str, lines: &mut Vec<String>) {
         for (cases, words) in &self.0 {
             if cases.iter().any(|name| name == case || name == "*") {
                 lines.retain(|line| !words.is_empty() && !words.iter().any(|word| line.contains(word.as_str())));
