@@ -27,6 +27,9 @@ const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 /// The one manager that takes over from client-side apply.
 const KUBECTL: &str = "kubectl";
 
+/// Converts an object to the version named, and gives that version's schema.
+pub type AtVersion<'a> = dyn Fn(&Value, &str) -> Option<(Value, Schema)> + 'a;
+
 /// The kind that is written, at the version that the request names.
 #[derive(Clone, Copy)]
 pub struct Kind<'a> {
@@ -39,7 +42,7 @@ pub struct Kind<'a> {
     /// Fields that this endpoint does not write, with all below them: `status`, or on `/status` everything else.
     pub ignored: &'a PathSet,
     /// An object of this version at another one, with that version's schema. None: there is no such version.
-    pub at_version: &'a dyn Fn(&Value, &str) -> Option<(Value, Schema)>,
+    pub at_version: &'a AtVersion<'a>,
 }
 
 /// Who writes, and when.
@@ -185,9 +188,8 @@ pub fn update(live: Option<&Value>, new: &Value, kind: &Kind<'_>, writer: &Write
 
 /// Gives the writer what it changed, and takes it from the others.
 fn track(old: &Value, new: &Value, kind: &Kind<'_>, writer: &Writer<'_>, managed: &mut Managed) {
-    let taken = Owners { kind }.update(old, new, managed);
+    let mut taken = Owners { kind }.update(old, new, managed);
     managed.strip();
-    let mut taken = taken;
     managed::strip(&mut taken);
     if !taken.is_empty() {
         let key = Key::new(writer, Operation::Update, kind.api_version);

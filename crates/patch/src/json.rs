@@ -55,6 +55,10 @@ pub enum Error {
 /// # Errors
 /// The first operation that cannot be read or does not apply.
 pub fn apply(base: &Value, patch: &Value) -> Result<Value, Error> {
+    // Go reads null as a patch without operations.
+    if patch.is_null() {
+        return Ok(base.clone());
+    }
     let operations = patch.as_array().ok_or_else(|| Error::NotAList(go_kind(patch)))?;
     let mut document = base.clone();
     for operation in operations {

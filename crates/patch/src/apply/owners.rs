@@ -88,13 +88,12 @@ impl Owners<'_, '_> {
                 entry.fields = entry.fields.difference(lost);
             }
         }
-        for (key, entry) in managed.entries.iter_mut().filter(|(key, _)| Some(*key) != writer) {
+        for (_, entry) in managed.entries.iter_mut().filter(|(key, _)| Some(*key) != writer) {
             if let Some(Some(change)) = versions.get(&entry.api_version)
                 && !change.removed.is_empty()
             {
                 entry.fields = entry.fields.difference(&change.removed);
             }
-            let _ = key;
         }
         managed.drop_empty();
         Ok(versions.remove(self.kind.api_version).flatten().unwrap_or_default())
