@@ -112,7 +112,7 @@ fn call<'a>(name: Option<&str>, args: &[Value<'a>]) -> Outcome<Value<'a>> {
 
 fn length<'a>(item: &Value<'a>) -> Outcome<Value<'a>> {
     if matches!(item, Value::Nothing) {
-        return Err("len of nil pointer".to_owned());
+        return Err("reflect: call of reflect.Value.Type on zero Value".to_owned());
     }
     let (item, is_nil) = item.indirect();
     if is_nil {
@@ -305,7 +305,13 @@ fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Outcome<bool> {
                 (Value::Struct(a), Value::Struct(b)) => {
                     a.type_name() == b.type_name() && same_fields(&**a, &**b)?
                 }
-                (_, b) => return Err(format!("non-comparable type {}: {}", print::plain(b), b.type_name())),
+                (_, b) => {
+                    return Err(format!(
+                        "non-comparable type {}: {}",
+                        print::sprintf("%s", std::slice::from_ref(b)),
+                        b.type_name()
+                    ));
+                }
             }
         }
     })

@@ -639,7 +639,7 @@ impl<'t, 'a> Run<'t, '_, 'a> {
             Value::Nothing if param.can_be_nil() => return Ok(value),
             Value::Nothing => return self.fail(format!("invalid value; expected {}", param.type_name())),
             Value::Any(Some(inner)) if *param == Param::Any || fits(inner) => return Ok(Value::clone(inner)),
-            Value::Any(None) if *param == Param::Any => return Ok(Value::Nothing),
+            Value::Any(None) if *param == Param::Any => return Ok(value),
             value if fits(value) => return Ok(value.clone()),
             _ => {}
         }
@@ -649,7 +649,11 @@ impl<'t, 'a> Run<'t, '_, 'a> {
         };
         match &value {
             Value::Pointer(pointer) => match &pointer.target {
-                Some(target) if fits(target) => return Ok(target.clone()),
+                Some(target)
+                    if fits(target) && pointer.type_name.strip_prefix('*') == Some(param.type_name()) =>
+                {
+                    return Ok(target.clone());
+                }
                 None if pointer.type_name.strip_prefix('*') == Some(param.type_name()) => {
                     return self.fail(format!("dereference of nil pointer of type {}", param.type_name()));
                 }

@@ -15,6 +15,9 @@ struct Flags {
     precision: Option<usize>,
 }
 
+/// Where `%v` and `%g` without a precision go over to an exponent.
+const SHORTEST_DIGITS: i32 = 6;
+
 /// The most that a width or precision may ask for, as in Go.
 const MAX_NUMBER: usize = 1_000_000;
 
@@ -214,14 +217,10 @@ fn pad_with_spaces(text: String, flags: &Flags) -> String {
     pad(text, &Flags { zero: false, ..flags.clone() })
 }
 
-fn bad(arg: &Value<'_>, verb: char) -> String {
+fn bad(arg: &Value<'_>, verb: char, flags: &Flags) -> String {
     match arg {
         Value::Nothing => format!("%!{verb}(<nil>)"),
-        arg => {
-            let mut out = format!("%!{verb}({}=", arg.type_name());
-            write_plain(&mut out, arg, Style::Plain, 0);
-            out + ")"
-        }
+        arg => format!("%!{verb}({}={})", arg.type_name(), format_arg(arg, 'v', flags, 0)),
     }
 }
 
@@ -232,22 +231,22 @@ fn format_arg(arg: &Value<'_>, verb: char, flags: &Flags, depth: usize) -> Strin
     match arg {
         Value::Nothing | Value::Any(None) => match verb {
             'v' => pad_with_spaces("<nil>".to_owned(), flags),
-            verb => bad(&Value::Nothing, verb),
+            verb => bad(&Value::Nothing, verb, flags),
         },
         Value::Any(Some(inner)) => format_arg(inner, verb, flags, depth),
         Value::Bool(truth) => match verb {
             't' | 'v' => pad_with_spaces(truth.to_string(), flags),
-            _ => bad(arg, verb),
+            _ => bad(arg, verb, flags),
         },
         Value::Int(int) => integer(arg, int.unsigned_abs(), *int < 0, verb, flags),
         Value::Uint(uint) => integer(arg, *uint, false, verb, flags),
-        Value::Float(float) => float_verb(*float, verb, flags).unwrap_or_else(|| bad(arg, verb)),
+        Value::Float(float) => float_verb(*float, verb, flags).unwrap_or_else(|| bad(arg, verb, flags)),
         Value::Complex(real, imaginary) => match (float_verb(*real, verb, flags), verb) {
             (Some(real), _) => {
                 let with_sign = Flags { plus: true, ..flags.clone() };
                 format!("({real}{}i)", float_verb(*imaginary, verb, &with_sign).unwrap_or_default())
             }
-            (None, _) => bad(arg, verb),
+            (None, _) => bad(arg, verb, flags),
         },
         Value::String(text) => string(arg, text, verb, flags),
         Value::Struct(data) if data.text().is_some() => {
@@ -322,7 +321,7 @@ fn string(arg: &Value<'_>, text: &str, verb: char, flags: &Flags) -> String {
             let joined = if flags.space { hex.join(&format!(" {prefix}")) } else { hex.concat() };
             pad(prefix + &joined, flags)
         }
-        verb => bad(arg, verb),
+        verb => bad(arg, verb, flags),
     }
 }
 
@@ -350,8 +349,8 @@ fn integer(arg: &Value<'_>, magnitude: u64, negative: bool, verb: char, flags: &
                 }
             };
         }
-        'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 's' | 't' => return bad(arg, verb),
-        verb => return bad(arg, verb),
+        'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 's' | 't' => return bad(arg, verb, flags),
+        verb => return bad(arg, verb, flags),
     };
     let sign = match (negative, flags.plus, flags.space) {
         (true, ..) => "-",
@@ -385,13 +384,16 @@ fn integer(arg: &Value<'_>, magnitude: u64, negative: bool, verb: char, flags: &
 fn float_verb(float: f64, verb: char, flags: &Flags) -> Option<String> {
     let magnitude = float.abs();
     let body = match verb {
-        'v' => float_g(magnitude, flags.precision, 21),
-        'g' => float_g(magnitude, flags.precision, flags.precision.map_or(21, |p| p.max(1) as i32)),
-        'G' => float_g(magnitude, flags.precision, flags.precision.map_or(21, |p| p.max(1) as i32))
-            .to_uppercase(),
+        'v' => float_g(magnitude, flags.precision),
+        'g' => float_g(magnitude, flags.precision),
+        'G' => float_g(magnitude, flags.precision).to_uppercase(),
         'e' => float_e(magnitude, flags.precision.unwrap_or(6)),
         'E' => float_e(magnitude, flags.precision.unwrap_or(6)).to_uppercase(),
         'f' | 'F' => fixed(magnitude, flags.precision.unwrap_or(6)),
+        'x' | 'X' if magnitude.is_finite() && flags.precision.is_none() => {
+            let hex = hexadecimal(magnitude);
+            if verb == 'X' { hex.to_uppercase() } else { hex }
+        }
         _ => return None,
     };
     let finite = float.is_finite();
@@ -407,6 +409,27 @@ fn float_verb(float: f64, verb: char, flags: &Flags) -> Option<String> {
     }
     let sign = if float.is_infinite() && sign.is_empty() { "+" } else { sign };
     Some(pad_with_spaces(format!("{sign}{body}"), flags))
+}
+
+/// `0x1.8p+00`, as many digits as needed.
+fn hexadecimal(float: f64) -> String {
+    if float == 0.0 {
+        return "0x0p+00".to_owned();
+    }
+    let bits = float.to_bits();
+    let mut exponent = (bits >> 52 & 0x7ff) as i32 - 1023;
+    let mut fraction = bits & ((1 << 52) - 1);
+    if exponent == -1023 {
+        // Denormal: move the first bit in front of the point.
+        let shift = fraction.leading_zeros() as i32 - 11;
+        fraction = (fraction << shift) & ((1 << 52) - 1);
+        exponent = -1022 - shift;
+    }
+    let digits = format!("{fraction:013x}");
+    let digits = digits.trim_end_matches('0');
+    let point = if digits.is_empty() { "" } else { "." };
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("0x1{point}{digits}p{sign}{:02}", exponent.abs())
 }
 
 fn fixed(float: f64, precision: usize) -> String {
@@ -432,8 +455,10 @@ fn go_exponent(text: &str) -> String {
     format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
-/// The shorter of both notations; from an exponent of `threshold` on it is the one with an exponent.
-pub(crate) fn float_g(float: f64, precision: Option<usize>, threshold: i32) -> String {
+/// The shortest text, or as many digits as asked for; with an exponent if that is below -4 or not below the precision
+/// (6 for the shortest text).
+pub(crate) fn float_g(float: f64, precision: Option<usize>) -> String {
+    let threshold = precision.map_or(SHORTEST_DIGITS, |precision| precision.max(1) as i32);
     if !float.is_finite() {
         return if float.is_infinite() && float > 0.0 { "+Inf".to_owned() } else { not_finite(float) };
     }

@@ -39,11 +39,11 @@ pub(crate) fn write_plain(out: &mut String, value: &Value<'_>, style: Style, dep
         Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Value::Int(int) => out.push_str(&int.to_string()),
         Value::Uint(uint) => out.push_str(&uint.to_string()),
-        Value::Float(float) => out.push_str(&crate::format::float_g(*float, None, 21)),
+        Value::Float(float) => out.push_str(&crate::format::float_g(*float, None)),
         Value::Complex(real, imaginary) => {
-            let imaginary_text = crate::format::float_g(*imaginary, None, 21);
+            let imaginary_text = crate::format::float_g(*imaginary, None);
             let sign = if imaginary_text.starts_with(['-', '+']) { "" } else { "+" };
-            out.push_str(&format!("({}{sign}{imaginary_text}i)", crate::format::float_g(*real, None, 21)));
+            out.push_str(&format!("({}{sign}{imaginary_text}i)", crate::format::float_g(*real, None)));
         }
         Value::String(text) => out.push_str(text),
         Value::Any(Some(inner)) => write_plain(out, inner, style, depth),
@@ -121,7 +121,7 @@ pub(crate) fn sprint_printable(args: &[Value<'_>]) -> String {
     let printed: Vec<Value<'_>> = args
         .iter()
         .map(|arg| match arg {
-            Value::Nothing => Value::string("<no value>"),
+            Value::Nothing | Value::Any(None) => Value::string("<no value>"),
             Value::Pointer(_) => arg.indirect().0,
             arg => arg.clone(),
         })
