@@ -123,16 +123,16 @@ fn annotate(object: &mut Value, key: &str, text: String) {
 
 /// Annotations that have become empty go, and so does an empty list of adapters.
 fn drop_empty(object: &mut Value) {
-    let empty_map = |value: &Value| value.as_object().is_some_and(Map::is_empty) || value.is_null();
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        if metadata.get("annotations").is_some_and(empty_map) {
-            metadata.remove("annotations");
-        }
+    let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty) || value.is_null();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+        && metadata.get("annotations").is_some_and(is_empty)
+    {
+        metadata.remove("annotations");
     }
-    if let Some(lora) = object.pointer_mut("/spec/model/lora").and_then(Value::as_object_mut) {
-        if lora.get("adapters").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-            lora.remove("adapters");
-        }
+    if let Some(lora) = object.pointer_mut("/spec/model/lora").and_then(Value::as_object_mut)
+        && lora.get("adapters").and_then(Value::as_array).is_some_and(Vec::is_empty)
+    {
+        lora.remove("adapters");
     }
 }
 

@@ -9,6 +9,8 @@ pub mod conditions;
 pub mod convert;
 pub mod crd;
 pub mod defaults;
+#[cfg(test)]
+mod examples;
 pub mod keys;
 pub mod names;
 pub mod rules;

@@ -6,6 +6,7 @@
 
 mod cache;
 pub mod catalogue;
+mod container;
 mod devices;
 mod names;
 mod routing;
@@ -17,6 +18,7 @@ use kinds::schema::{Violation, ViolationType};
 use serde_json::Value;
 
 pub use catalogue::{RULES, Rule};
+pub use container::{MAIN, main_container};
 pub use names::name_violation;
 pub use sample::sample_service;
 

@@ -210,6 +210,6 @@ proptest! {
             fields.insert("kind".to_owned(), "LLMInferenceService".into());
         }
         let _ = there_and_back(&value);
-        let _ = crate::defaults::apply(&mut value, None);
+        crate::defaults::apply(&mut value, None);
     }
 }

@@ -26,12 +26,11 @@ pub(super) fn slim(schema: &mut Value, version: Version) {
             }
         }
     }
-    if version == Version::V1alpha1 {
-        if let Some(route) =
+    if version == Version::V1alpha1
+        && let Some(route) =
             spec.pointer_mut("/properties/router/properties/route/properties/http/properties/spec")
-        {
-            open(route);
-        }
+    {
+        open(route);
     }
 }
 

@@ -184,6 +184,9 @@ rules! {
     "confidential-resource", "spec.model.confidential.resourceId", "the key of a confidential model has three parts",
         "spec: {model: {uri: \"hf://a/b\", confidential: {enabled: true, resourceId: \"kbs://x\"}}}",
         "write kbs:///REPOSITORY/TYPE/TAG";
+    "container-main", "spec.template.containers[].name", "the engine's container is called main (said by the command line alone)",
+        "spec: {template: {containers: [{name: kserve-container, args: [\"--max-model-len=4096\"]}]}}",
+        "rename the container to main; it is merged with the preset's container of that name";
     "config-base-refs", "spec.baseRefs", "a config does not build on configs",
         "kind: LLMInferenceServiceConfig\nspec: {baseRefs: [{name: a}]}",
         "list all configs in the service's own spec.baseRefs, the weakest first";

@@ -141,13 +141,13 @@ fn same_mode(spec: &Value, verdict: &mut Verdict) {
         (false, true) => Some("keda"),
         _ => None,
     };
-    if let (Some(of_decode), Some(of_prefill)) = (actuator(&decode["wva"]), actuator(&prefill["wva"])) {
-        if of_decode != of_prefill {
-            let words = format!(
-                "decode and prefill must use the same actuator backend; decode uses {of_decode} but prefill uses {of_prefill} \u{2014} mixing backends requires two separate metric pipelines and leads to independent, unsynchronised scaling decisions"
-            );
-            verdict.invalid("actuators-differ", "spec.prefill.scaling.wva", &prefill["wva"], &words);
-        }
+    if let (Some(of_decode), Some(of_prefill)) = (actuator(&decode["wva"]), actuator(&prefill["wva"]))
+        && of_decode != of_prefill
+    {
+        let words = format!(
+            "decode and prefill must use the same actuator backend; decode uses {of_decode} but prefill uses {of_prefill} \u{2014} mixing backends requires two separate metric pipelines and leads to independent, unsynchronised scaling decisions"
+        );
+        verdict.invalid("actuators-differ", "spec.prefill.scaling.wva", &prefill["wva"], &words);
     }
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use kinds::schema::ViolationType;
 use serde_json::{Value, json};
 
-use super::{RULES, catalogue, config, name_violation, service};
+use super::{RULES, Verdict, catalogue, config, main_container, name_violation, service};
 
 fn read(example: &str) -> Value {
     let mut object = yaml::read_value(example).unwrap();
@@ -19,6 +19,9 @@ fn each_example_of_the_catalogue_breaks_its_rule_at_its_field() {
         let old = (rule.id == "size-is-fixed").then_some(&old);
         let verdict = match object["kind"].as_str() {
             Some(_) => config(&object, old),
+            None if rule.id == "container-main" => {
+                Verdict { findings: main_container(&object), warnings: Vec::new() }
+            }
             None => service(&object, old, false),
         };
         let found = verdict.findings.iter().find(|finding| finding.rule == rule.id);
@@ -77,6 +80,21 @@ fn one_object_can_break_several_rules_at_once() {
     assert_eq!(
         rules,
         ["weight-without-group", "scaling-and-replicas", "min-above-max", "neither-wva-nor-keda"]
+    );
+}
+
+#[test]
+fn a_sidecar_with_an_image_may_stand_beside_the_engine() {
+    let rules = |containers: &str| {
+        main_container(&read(&format!("spec: {{template: {{containers: {containers}}}}}"))).len()
+    };
+    assert_eq!(rules("[{name: main}, {name: a, image: x}]"), 0);
+    assert_eq!(rules("[{name: a, image: x}, {name: b, image: x}]"), 0);
+    assert_eq!(rules("[{name: vllm, image: x}]"), 1);
+    assert_eq!(rules("[{name: a, image: x}, {name: kserve-container}]"), 1);
+    assert_eq!(
+        main_container(&read("spec: {baseRefs: [{name: c}], template: {containers: [{name: a}]}}")),
+        []
     );
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use api::admission::{Request, admit};
-use api::crd::Kind;
-use api::shape;
+use crate::admission::{Request, admit};
+use crate::crd::Kind;
+use crate::shape;
 use serde_json::Value;
 
 /// Files that are wrong on purpose, with the field that is named.
