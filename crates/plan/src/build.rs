@@ -4,7 +4,7 @@ use compose::{Facts, Merged};
 use kinds::ObjectKey;
 use serde_json::{Value, json};
 
-use crate::subject::{Subject, is_stopped};
+use crate::subject::{Subject, is_stopped, name_label};
 use crate::{Failure, Finding, Part, Plan, Step, rbac, router, scaling, storage, tls, workload};
 
 /// Kinds that we make, for finding children that are no longer wanted.
@@ -218,5 +218,5 @@ fn is_owned(object: &Value, uid: Option<&str>, facts: &Facts) -> bool {
 
 fn is_ours(object: &Value, facts: &Facts) -> bool {
     let labels = &object["metadata"]["labels"];
-    labels[api::keys::APP_NAME] == facts.name() && labels[api::keys::APP_PART_OF] == api::keys::PART_OF
+    labels[api::keys::APP_NAME] == name_label(facts.name()).as_str() && labels[api::keys::APP_PART_OF] == api::keys::PART_OF
 }

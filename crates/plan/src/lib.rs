@@ -18,6 +18,9 @@ mod subject;
 mod tls;
 mod workload;
 
+#[cfg(test)]
+mod tests;
+
 use kinds::{ObjectKey, Objects};
 use serde_json::Value;
 

@@ -74,7 +74,7 @@ impl<'a> Subject<'a> {
     /// Labels of every child.
     pub(crate) fn name_labels(&self) -> Labels {
         Labels::from([
-            (keys::APP_NAME.to_owned(), self.name.to_owned()),
+            (keys::APP_NAME.to_owned(), name_label(self.name)),
             (keys::APP_PART_OF.to_owned(), keys::PART_OF.to_owned()),
         ])
     }
@@ -130,6 +130,11 @@ impl<'a> Subject<'a> {
     pub(crate) fn core(&self, kind: &str, name: &str) -> Option<&'a Value> {
         self.live("v1", kind, name)
     }
+}
+
+/// The service's name as the value of a label: names can be longer than labels.
+pub(crate) fn name_label(name: &str) -> String {
+    if name.len() <= api::names::MAX_BYTES { name.to_owned() } else { api::names::child_name(name, "") }
 }
 
 /// The reference by which the cluster deletes children with their service.

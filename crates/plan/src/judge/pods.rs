@@ -4,7 +4,7 @@ use api::keys;
 use serde_json::Value;
 
 use super::Sight;
-use crate::subject::Subject;
+use crate::subject::{Subject, name_label};
 
 /// Reasons of a waiting container that name a cause; the others are steps on the way.
 const CAUSES: [&str; 9] = [
@@ -21,12 +21,13 @@ const CAUSES: [&str; 9] = [
 
 /// Reason and message of the first pod of these components that says why it does not run.
 pub(super) fn cause(subject: &Subject, sight: Sight, components: &[&str]) -> Option<(String, String)> {
+    let name = name_label(subject.name);
     let mut pods: Vec<&Value> = sight
         .of_kind_in("v1", "Pod", subject.namespace)
         .into_iter()
         .filter(|pod| {
             let labels = &pod["metadata"]["labels"];
-            labels[keys::APP_NAME] == subject.name
+            labels[keys::APP_NAME] == name.as_str()
                 && components.iter().any(|component| labels[keys::APP_COMPONENT] == *component)
                 && pod["metadata"]["deletionTimestamp"].is_null()
         })

@@ -5,7 +5,7 @@ use kinds::gateway::{API_VERSION, HTTPRouteSpec, ParentReference};
 use kinds::inference::{GROUP, OLD_GROUP};
 use serde_json::{Value, json};
 
-use super::{external_pool, group, managed_scheduler, model_routing};
+use super::{group, managed_scheduler, model_routing};
 use crate::subject::{Labels, Subject};
 
 /// Component of the route.
@@ -108,9 +108,4 @@ pub(crate) fn is_parent(wanted: &ParentReference, reported: &Value, namespace: &
         && wanted.namespace.as_deref().unwrap_or(namespace) == text("namespace", namespace)
         && wanted.section_name.as_deref().unwrap_or_default() == text("sectionName", "")
         && wanted_port == reported["port"].as_i64()
-}
-
-/// Whether a route of the service refers to a pool that the route's own service makes, or an external one.
-pub(crate) fn uses_pool(subject: &Subject) -> bool {
-    managed_scheduler(subject).is_some() || external_pool(subject).is_some()
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::CertificateOrder;
 use crate::router::picker;
-use crate::subject::{CLUSTER_DOMAIN, Subject};
+use crate::subject::{CLUSTER_DOMAIN, Subject, name_label};
 
 /// The order of a service that is not stopped.
 pub(crate) fn order(subject: &Subject) -> CertificateOrder {
@@ -38,9 +38,10 @@ pub(crate) fn order(subject: &Subject) -> CertificateOrder {
 /// Loopback, the pods' addresses and those of the Services in front of them, as far as they are known.
 fn addresses(subject: &Subject) -> Vec<IpAddr> {
     let mut found: BTreeSet<String> = BTreeSet::from(["127.0.0.1".to_owned()]);
+    let name = name_label(subject.name);
     let is_ours = |object: &Value| {
         let labels = &object["metadata"]["labels"];
-        labels[keys::APP_NAME] == subject.name
+        labels[keys::APP_NAME] == name.as_str()
             && labels[keys::APP_PART_OF] == keys::PART_OF
             && labels[keys::APP_COMPONENT] != "llminferenceservice-router-scheduler"
     };

@@ -1,0 +1,187 @@
+//! What a service is planned to have.
+
+use serde_json::{Value, json};
+
+use super::{container, facts, find, keys, plan, pod, routed, service};
+use crate::Part;
+
+#[test]
+fn a_service_with_a_route_and_a_picker_has_all_it_needs_in_order() {
+    let plan = plan(&facts(service("demo", json!({"router": routed()})), &[]));
+    assert_eq!(
+        keys(&plan),
+        [
+            "Deployment demo-kserve",
+            "Service demo-kserve-workload-svc",
+            "ServiceAccount demo-epp-sa",
+            "ClusterRoleBinding team-demo-epp-auth-rb",
+            "Role demo-epp-role",
+            "RoleBinding demo-epp-rb",
+            "Deployment demo-kserve-router-scheduler",
+            "Service demo-epp-service",
+            "InferencePool demo-inference-pool",
+            "InferencePool demo-inference-pool",
+            "HTTPRoute demo-kserve-route",
+        ]
+    );
+    assert_eq!(plan.certificates.len(), 1);
+    assert_eq!(plan.failure, None);
+    assert_eq!(plan.absent, []);
+}
+
+#[test]
+fn the_model_is_downloaded_beside_the_engine_and_mounted_read_only() {
+    let plan = plan(&facts(service("demo", json!({})), &[]));
+    let pod = pod(find(&plan, "Deployment", "demo-kserve"));
+    let download = container(pod, "initContainers", "storage-initializer");
+    assert_eq!(download["args"], json!(["hf://org/tiny", "/mnt/models"]));
+    let mounts = container(pod, "containers", "main")["volumeMounts"].as_array().unwrap();
+    assert!(mounts.contains(&json!({"mountPath": "/mnt/models", "name": "kserve-provision-location", "readOnly": true})));
+}
+
+#[test]
+fn a_folder_of_one_machine_is_refused_by_a_cluster_with_a_hint() {
+    let spec = json!({"model": {"uri": "file:///models/tiny"}});
+    let mut facts = facts(service("demo", spec), &[]);
+    let refused = plan(&facts).failure.unwrap();
+    assert_eq!(refused.part, Part::SingleNode);
+    assert_eq!(refused.reason, "ReconcileSingleNodeWorkloadError");
+    assert!(refused.hint.unwrap().contains("llmisvc up"));
+    facts.settings.storage_initializer.local_paths = true;
+    let plan = plan(&facts);
+    let pod = pod(find(&plan, "Deployment", "demo-kserve"));
+    let download = container(pod, "initContainers", "storage-initializer");
+    assert_eq!(download["args"], json!(["file:///models/tiny", "/mnt/models"]));
+}
+
+#[test]
+fn objects_of_gs_and_azure_are_downloaded() {
+    for uri in ["gs://bucket/model", "azure://account/container/model", "https://example.com/model.tar.gz"] {
+        let plan = plan(&facts(service("demo", json!({"model": {"uri": uri}})), &[]));
+        let pod = pod(find(&plan, "Deployment", "demo-kserve"));
+        assert_eq!(container(pod, "initContainers", "storage-initializer")["args"][0], uri);
+    }
+}
+
+#[test]
+fn an_unknown_scheme_ends_the_plan_before_any_half_of_it() {
+    let plan = plan(&facts(service("demo", json!({"model": {"uri": "ftp://x/y"}, "router": routed()})), &[]));
+    assert_eq!(keys(&plan), Vec::<String>::new());
+    let failure = plan.failure.unwrap();
+    assert_eq!(failure.condition, "MainWorkloadReady");
+    assert!(failure.message.ends_with("unsupported schema in model URI: ftp://x/y"), "{}", failure.message);
+}
+
+#[test]
+fn claims_and_images_are_mounted_without_an_initializer() {
+    let spec = |uri: &str| json!({"model": {"uri": uri}, "storageInitializer": {"enabled": false}});
+    let claim = plan(&facts(service("demo", spec("pvc://claim/sub/path")), &[]));
+    let mounts = &container(pod(find(&claim, "Deployment", "demo-kserve")), "containers", "main")["volumeMounts"];
+    let mount = json!({"mountPath": "/mnt/models", "name": "kserve-pvc-source", "readOnly": true, "subPath": "sub/path"});
+    assert!(mounts.as_array().unwrap().contains(&mount), "{mounts}");
+    let image = plan(&facts(service("demo", spec("oci+native://registry/model:1")), &[]));
+    let volumes = pod(find(&image, "Deployment", "demo-kserve"))["volumes"].as_array().unwrap();
+    assert!(volumes.iter().any(|volume| volume["image"]["reference"] == "registry/model:1"));
+    let hub = plan(&facts(service("demo", spec("hf://org/tiny")), &[]));
+    assert!(pod(find(&hub, "Deployment", "demo-kserve"))["initContainers"].is_null());
+}
+
+#[test]
+fn credentials_of_the_default_account_reach_the_download_alone() {
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "team"},
+        "secrets": [{"name": "hub"}],
+    });
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub", "namespace": "team"},
+        "data": {"HF_TOKEN": "dG9rZW4="},
+    });
+    let plan = plan(&facts(service("demo", json!({})), &[account, secret]));
+    let pod = pod(find(&plan, "Deployment", "demo-kserve"));
+    let token = json!({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"key": "HF_TOKEN", "name": "hub"}}});
+    let env = |list: &str, name: &str| container(pod, list, name)["env"].as_array().cloned().unwrap_or_default();
+    assert!(env("initContainers", "storage-initializer").contains(&token));
+    assert!(!env("containers", "main").contains(&token));
+}
+
+#[test]
+fn a_missing_secret_is_named() {
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "team"},
+        "secrets": [{"name": "gone"}],
+    });
+    let failure = plan(&facts(service("demo", json!({})), &[account])).failure.unwrap();
+    assert!(failure.message.contains("team/gone"), "{}", failure.message);
+}
+
+#[test]
+fn an_hpa_follows_the_wanted_number_of_replicas() {
+    let scaling = json!({"minReplicas": 1, "maxReplicas": 4, "wva": {"hpa": {}}});
+    let plan = plan(&facts(service("demo", json!({"scaling": scaling})), &[]));
+    let hpa = find(&plan, "HorizontalPodAutoscaler", "demo-kserve-hpa");
+    let target = &hpa["spec"]["metrics"][0]["external"]["target"];
+    assert_eq!(*target, json!({"type": "AverageValue", "averageValue": "1"}));
+    assert!(find(&plan, "Deployment", "demo-kserve")["spec"]["replicas"].is_null(), "the autoscaler sets them");
+}
+
+#[test]
+fn a_rule_with_too_many_matches_is_split() {
+    let adapters: Vec<Value> =
+        (0..8).map(|n| json!({"name": format!("a{n}"), "uri": format!("hf://org/a{n}")})).collect();
+    let model = json!({"uri": "hf://org/tiny", "name": "org/tiny", "lora": {"adapters": adapters}});
+    let plan = plan(&facts(service("demo", json!({"model": model, "router": routed()})), &[]));
+    let rules = find(&plan, "HTTPRoute", "demo-kserve-route")["spec"]["rules"].as_array().unwrap();
+    let matches = |rule: &Value| rule["matches"].as_array().map_or(0, Vec::len);
+    assert!(rules.iter().all(|rule| matches(rule) <= 64));
+    assert!(rules.len() <= 16);
+    let split: Vec<usize> = rules
+        .iter()
+        .filter(|rule| rule["name"].as_str().is_some_and(|name| name.starts_with("v1-model-routing")))
+        .map(matches)
+        .collect();
+    assert_eq!(split, [64, 8], "eight paths for the model and for each adapter");
+}
+
+#[test]
+fn a_named_account_gets_the_role_of_its_own_pattern() {
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "mine", "namespace": "team"}});
+    let spec = json!({
+        "template": {"serviceAccountName": "mine", "containers": [{"name": "main"}]},
+        "prefill": {"template": {"containers": [{"name": "main"}]}},
+        "router": routed(),
+    });
+    let plan = plan(&facts(service("demo", spec), &[account]));
+    let keys = keys(&plan);
+    assert!(keys.contains(&"Role demo-kserve-role".to_owned()), "{keys:?}");
+    assert!(!keys.iter().any(|key| key.contains("-kserve-mn-")), "{keys:?}");
+    let binding = find(&plan, "RoleBinding", "demo-kserve-rb");
+    assert_eq!(binding["subjects"][0]["name"], "mine");
+}
+
+#[test]
+fn a_group_of_pods_has_the_size_that_its_parallelism_asks_for() {
+    let spec = json!({
+        "parallelism": {"data": 8, "dataLocal": 2, "tensor": 1},
+        "worker": {"containers": [{"name": "main"}]},
+        "router": routed(),
+    });
+    let plan = plan(&facts(service("demo", spec), &[]));
+    let group = find(&plan, "LeaderWorkerSet", "demo-kserve-mn");
+    assert_eq!(group["spec"]["leaderWorkerTemplate"]["size"], 4);
+    assert!(!keys(&plan).contains(&"Deployment demo-kserve".to_owned()));
+}
+
+#[test]
+fn a_picker_that_wants_tokens_gets_a_tokenizer_and_its_address() {
+    let config = json!({
+        "apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig",
+        "plugins": [{"type": "token-producer"}, {"type": "max-score-picker"}],
+        "schedulingProfiles": [{"name": "default", "plugins": [{"pluginRef": "max-score-picker"}]}],
+    });
+    let router = json!({"route": {}, "gateway": {}, "scheduler": {"config": {"inline": config}}});
+    let plan = plan(&facts(service("demo", json!({"router": router})), &[]));
+    find(&plan, "Deployment", "demo-tokenizer");
+    let picker = container(pod(find(&plan, "Deployment", "demo-kserve-router-scheduler")), "containers", "main");
+    let args: Vec<&str> = picker["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(args.iter().any(|arg| arg.contains("http://demo-tokenizer.team.svc.cluster.local:8000")), "{args:?}");
+}
