@@ -5,6 +5,7 @@
 //! nothing; what is read recursively stops at serde_json's limit of 128 levels.
 
 mod prompt;
+mod unescape;
 
 use std::borrow::Cow;
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use xxhash_rust::xxh64::xxh64;
 
-use super::{Api, Fields, text};
+use super::{Api, Fields, text, unescape::append_text};
 use crate::prefix::BYTES_PER_TOKEN;
 
 /// Tokens of an image of 640 × 360 pixels, at 1024 pixels a token.
@@ -46,8 +46,8 @@ fn chat(fields: &Fields<'_>) -> Option<Vec<u8>> {
         bytes.extend_from_slice(go_json(tools).as_bytes());
     }
     for message in &messages {
-        if let Some(role) = message.role.and_then(text) {
-            bytes.extend_from_slice(role.as_bytes());
+        if let Some(role) = message.role {
+            append_text(role, &mut bytes);
         }
         if let Some(content) = message.content {
             write_content(content, &mut bytes);
@@ -67,16 +67,16 @@ struct Part<'a> {
 }
 
 fn write_content(content: &RawValue, bytes: &mut Vec<u8>) {
-    if let Some(text) = text(content) {
-        bytes.extend_from_slice(text.as_bytes());
+    if append_text(content, bytes) {
         return;
     }
     let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content.get()) else { return };
     for raw in parts {
         let Ok(part) = serde_json::from_str::<Part<'_>>(raw.get()) else { continue };
-        if let Some(text) = part.text.and_then(text) {
-            bytes.extend_from_slice(text.as_bytes());
-        } else if let Some(image) = part.image_url {
+        if part.text.is_some_and(|text| append_text(text, bytes)) {
+            continue;
+        }
+        if let Some(image) = part.image_url {
             write_media(image, IMAGE_TOKENS, bytes);
         } else if let Some(video) = part.video_url {
             write_media(video, VIDEO_TOKENS, bytes);
@@ -128,8 +128,8 @@ fn embedding_input(raw: &RawValue) -> Option<Vec<u8>> {
 
 /// The four shapes of a completion's prompt: text, token ids, a list of texts, a list of lists of token ids.
 fn listed(raw: &RawValue) -> Vec<Cow<'_, [u8]>> {
-    if let Some(text) = text(raw) {
-        return vec![text_bytes(text)];
+    if let Some(text) = prompt_text(raw) {
+        return vec![text];
     }
     if let Ok(ids) = serde_json::from_str::<Vec<u32>>(raw.get()) {
         return if ids.is_empty() { Vec::new() } else { vec![token_bytes(&ids)] };
@@ -139,18 +139,21 @@ fn listed(raw: &RawValue) -> Vec<Cow<'_, [u8]>> {
     };
     elements
         .into_iter()
-        .filter_map(|element| match text(element) {
-            Some(text) => Some(text_bytes(text)),
+        .filter_map(|element| match prompt_text(element) {
+            Some(text) => Some(text),
             None => serde_json::from_str::<Vec<u32>>(element.get()).ok().map(|ids| token_bytes(&ids)),
         })
         .collect()
 }
 
-fn text_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+/// A text; borrowed when it has no escapes.
+fn prompt_text(raw: &RawValue) -> Option<Cow<'_, [u8]>> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner.as_bytes()));
     }
+    let mut bytes = Vec::with_capacity(inner.len());
+    append_text(raw, &mut bytes).then_some(Cow::Owned(bytes))
 }
 
 fn token_bytes<'a>(ids: &[u32]) -> Cow<'a, [u8]> {
