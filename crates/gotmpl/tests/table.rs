@@ -129,8 +129,8 @@ fn functions<'a>() -> Functions<'a> {
 }
 
 fn ours(case: &str, document: &Json) -> Result<String, String> {
-    let (option, quoted) = case.split_once(' ').unwrap();
-    let text: String = serde_json::from_str(quoted).unwrap();
+    let (option, quoted) = case.split_once(' ').expect(case);
+    let text: String = serde_json::from_str(quoted).expect(case);
     let missing = match option.rsplit('-').next() {
         Some("error") => MissingKey::Error,
         Some("zero") => MissingKey::Zero,

@@ -5,6 +5,7 @@
 
 mod clients;
 mod engine;
+mod gotmpl;
 
 
 use anyhow::{Result, bail};
@@ -17,6 +18,7 @@ struct Check {
 }
 
 const CHECKS: &[Check] = &[
+    Check { name: "gotmpl", needs: "go 1.24 or newer", run: gotmpl::table },
     Check { name: "kubectl", needs: "kubectl", run: clients::kubectl },
     Check { name: "openai", needs: "python3 with venv; installs the openai client", run: clients::openai },
     Check { name: "kubernetes", needs: "python3 with venv; installs the kubernetes client", run: clients::kubernetes },
