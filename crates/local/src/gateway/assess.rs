@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::GatewayOptions;
 use super::endpoints::{self, FoundEndpoints, Pods, PortWanted};
-use super::picker::Pickers;
+use super::picker::{PickerDeployments, Pickers};
 use super::route::{self, BackendKey};
 use super::status::{self, PoolTrouble, RouteOutcome, Verdict, Wish};
 use super::watch::{GatewayObject, Key, RouteObject, Seen, ServiceObject};
@@ -82,9 +82,12 @@ impl Assessor {
             };
             wishes.extend(status::of_gateway(gateway, self.address, attached, now));
         }
-        let served =
-            seen.inference_services.iter().filter_map(|(key, service)| served(key, service, &routes));
-        let served = served.map(Arc::new).collect();
+        let reached = reached(&routes);
+        let asked_for = seen.inference_services.iter();
+        let served = asked_for
+            .filter(|((namespace, name), _)| reached.contains(&(namespace.as_str(), name.as_str())))
+            .map(|(key, service)| Arc::new(served(key, service)))
+            .collect();
         Assessment { table: RouteTable { pools, services, served, routes }, wishes }
     }
 
@@ -173,6 +176,7 @@ impl Assessor {
         wishes: &mut Vec<Wish>,
     ) -> BTreeMap<String, Arc<PoolSpec>> {
         let mut pools: BTreeMap<String, Arc<PoolSpec>> = BTreeMap::new();
+        let deployments = PickerDeployments::new(&seen.pickers);
         for ((key, is_old), gateways) in &wanted.pools {
             let Some(pool) = PoolView::find(seen, key, *is_old) else { continue };
             let mut trouble = PoolTrouble::default();
@@ -182,7 +186,7 @@ impl Assessor {
             }
             let name = format!("{}/{}", key.0, key.1);
             if !pools.contains_key(&name) {
-                let (scheduler, wrong) = self.pickers.of(seen, &key.0, pool.picker);
+                let (scheduler, wrong) = self.pickers.of(seen, &deployments, &key.0, pool.picker);
                 if let Some(wrong) = wrong {
                     let words = format!(
                         "the picker's configuration is wrong, so the built-in profile picks: {wrong}"
@@ -416,19 +420,27 @@ impl<'a> PoolView<'a> {
     }
 }
 
-/// A service whose own path leads somewhere, and the names its engines answer to.
-fn served((namespace, name): &Key, service: &ServiceObject, routes: &[Arc<Route>]) -> Option<Served> {
-    let path = format!("/{namespace}/{name}");
-    let leads_there = |route: &&Arc<Route>| {
-        route.namespace == *namespace
-            && route.rules.iter().flat_map(|rule| &rule.matches).any(|matching| match &matching.path {
-                relay::PathMatch::Prefix(at) | relay::PathMatch::Exact(at) => {
-                    at.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                }
-                relay::PathMatch::Regex(_) => false,
-            })
-    };
-    routes.iter().find(leads_there)?;
+/// Namespace and name of the services whose own path, `/NAMESPACE/NAME`, a route of their namespace takes.
+fn reached(routes: &[Arc<Route>]) -> BTreeSet<(&str, &str)> {
+    let mut reached = BTreeSet::new();
+    for route in routes {
+        for matching in route.rules.iter().flat_map(|rule| &rule.matches) {
+            let (relay::PathMatch::Prefix(path) | relay::PathMatch::Exact(path)) = &matching.path else {
+                continue;
+            };
+            let mut segments = path.split('/').skip(1);
+            if let (Some(namespace), Some(name)) = (segments.next(), segments.next())
+                && namespace == route.namespace
+            {
+                reached.insert((namespace, name));
+            }
+        }
+    }
+    reached
+}
+
+/// The names that the engines of a service answer to.
+fn served((namespace, name): &Key, service: &ServiceObject) -> Served {
     let mut models: Vec<String> = Vec::new();
     let mut add = |model: &str| {
         if !model.is_empty() && !models.iter().any(|known| known == model) {
@@ -449,7 +461,7 @@ fn served((namespace, name): &Key, service: &ServiceObject, routes: &[Arc<Route>
         }
     }
     let (namespace, name) = (namespace.clone(), name.clone());
-    Some(Served { namespace, name, models, created_s: created_s(&service.metadata) })
+    Served { namespace, name, models, created_s: created_s(&service.metadata) }
 }
 
 fn created_s(meta: &ObjectMeta) -> Option<i64> {

@@ -1,6 +1,6 @@
 //! Pods as endpoints: those that a selector picks, whether they are ready, and in words why they are not.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,13 +8,11 @@ use k8s_openapi::api::core::v1::{Container, Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use relay::{EndpointSpec, Tls};
 
+use super::labelled::Labelled;
 use super::watch::{Kept, Key};
 
 /// The pods by their labels.
-pub(crate) struct Pods<'a> {
-    pods: Vec<&'a Arc<Pod>>,
-    by_label: HashMap<(&'a str, &'a str, &'a str), Vec<usize>>,
-}
+pub(crate) struct Pods<'a>(Labelled<'a, Pod>);
 
 /// What a selector finds.
 #[derive(Default)]
@@ -32,39 +30,7 @@ pub(crate) enum PortWanted<'a> {
 
 impl<'a> Pods<'a> {
     pub(crate) fn new(pods: &'a Kept<Pod>) -> Self {
-        let mut all = Vec::new();
-        let mut by_label: HashMap<_, Vec<usize>> = HashMap::new();
-        for (number, ((namespace, _), pod)) in pods.iter().enumerate() {
-            all.push(pod);
-            for (label, value) in pod.metadata.labels.iter().flatten() {
-                by_label
-                    .entry((namespace.as_str(), label.as_str(), value.as_str()))
-                    .or_default()
-                    .push(number);
-            }
-        }
-        Self { pods: all, by_label }
-    }
-
-    /// The pods of a namespace that carry all these labels. An empty selector picks none: it belongs to nobody.
-    fn select(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Vec<&'a Arc<Pod>> {
-        let rarest = labels
-            .iter()
-            .map(|(label, value)| {
-                let found = self.by_label.get(&(namespace, label.as_str(), value.as_str()));
-                found.map_or(&[][..], Vec::as_slice)
-            })
-            .min_by_key(|found| found.len());
-        let carries = |pod: &Arc<Pod>| {
-            labels.iter().all(|(label, value)| {
-                pod.metadata
-                    .labels
-                    .as_ref()
-                    .and_then(|labels| labels.get(label))
-                    .is_some_and(|has| has == value)
-            })
-        };
-        rarest.into_iter().flatten().map(|number| self.pods[*number]).filter(|pod| carries(pod)).collect()
+        Self(Labelled::new(pods, |pod| pod.metadata.labels.as_ref()))
     }
 
     /// The endpoints of a selector on these ports of each pod.
@@ -75,7 +41,7 @@ impl<'a> Pods<'a> {
         ports: &[PortWanted<'_>],
         is_https: bool,
     ) -> FoundEndpoints {
-        let pods = self.select(namespace, labels);
+        let pods = self.0.select(namespace, labels);
         let mut endpoints = Vec::new();
         for pod in &pods {
             for port in ports {

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Container, PodSpec, Service};
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use sched::Scheduler;
 
+use super::labelled::Labelled;
 use super::watch::{Kept, Seen};
 
 /// Schedulers by the text of their configuration: a text that was read once is not read again.
@@ -19,6 +20,18 @@ pub(crate) struct Pickers {
     policy: Option<Arc<Scheduler>>,
     default: Arc<Scheduler>,
     by_text: HashMap<String, Result<Arc<Scheduler>, String>>,
+}
+
+/// The pickers' Deployments by the labels of their pods.
+pub(crate) struct PickerDeployments<'a>(Labelled<'a, Deployment>);
+
+impl<'a> PickerDeployments<'a> {
+    pub(crate) fn new(deployments: &'a Kept<Deployment>) -> Self {
+        let of_pods = |deployment: &'a Deployment| {
+            deployment.spec.as_ref()?.template.metadata.as_ref()?.labels.as_ref()
+        };
+        Self(Labelled::new(deployments, of_pods))
+    }
 }
 
 impl Pickers {
@@ -32,13 +45,14 @@ impl Pickers {
     pub(crate) fn of(
         &mut self,
         seen: &Seen,
+        deployments: &PickerDeployments<'_>,
         namespace: &str,
         service: &str,
     ) -> (Arc<Scheduler>, Option<String>) {
         if let Some(policy) = &self.policy {
             return (Arc::clone(policy), None);
         }
-        let Some(text) = config_text(seen, namespace, service) else {
+        let Some(text) = config_text(seen, deployments, namespace, service) else {
             return (Arc::clone(&self.default), None);
         };
         let read = self.by_text.entry(text).or_insert_with_key(|text| {
@@ -56,30 +70,21 @@ impl Pickers {
     }
 }
 
-fn config_text(seen: &Seen, namespace: &str, service: &str) -> Option<String> {
-    let service = seen.services.get(namespace, service)?;
-    let template =
-        deployment_behind(service, &seen.pickers, namespace)?.spec.as_ref()?.template.spec.as_ref()?;
+fn config_text(
+    seen: &Seen,
+    deployments: &PickerDeployments<'_>,
+    namespace: &str,
+    service: &str,
+) -> Option<String> {
+    let selector = seen.services.get(namespace, service)?.spec.as_ref()?.selector.as_ref()?;
+    let deployment = deployments.0.select(namespace, selector).into_iter().next()?;
+    let template = deployment.spec.as_ref()?.template.spec.as_ref()?;
     template.containers.iter().find_map(|container| {
         if let Some(text) = flag(container, &["config-text", "configText"]) {
             return Some(text.to_owned());
         }
         mounted(seen, namespace, template, container, flag(container, &["config-file", "configFile"])?)
     })
-}
-
-fn deployment_behind<'a>(
-    service: &Service,
-    pickers: &'a Kept<Deployment>,
-    namespace: &str,
-) -> Option<&'a Arc<Deployment>> {
-    let selector = service.spec.as_ref()?.selector.as_ref().filter(|selector| !selector.is_empty())?;
-    let picked = pickers.iter().filter(|((of, _), _)| of == namespace).find(|(_, deployment)| {
-        let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
-        let labels = template.and_then(|metadata| metadata.labels.as_ref());
-        labels.is_some_and(|labels| selector.iter().all(|(label, value)| labels.get(label) == Some(value)))
-    });
-    picked.map(|(_, deployment)| deployment)
 }
 
 /// The value of a flag in the container's command line, `--x y` or `--x=y`, with one dash or two.
