@@ -1,5 +1,7 @@
 //! The gateway over real connections, with small engines made for each case.
 
+#![allow(clippy::unwrap_used)]
+
 mod engine;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,8 @@
 //! The gateway before simulated engines: the scheduler sees their metrics, and an engine that dies takes only what it
 //! was working on with it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
