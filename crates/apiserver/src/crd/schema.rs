@@ -32,8 +32,6 @@ pub(crate) struct Node {
     pub(crate) items: Option<Arc<Node>>,
     pub(crate) default: Option<Value>,
     pub(crate) list: ListType,
-    /// Owned as a whole although it is an object.
-    pub(crate) atomic: bool,
     /// The raw schema without what is above: limits, patterns, rules.
     pub(crate) checks: Map<String, Value>,
     /// CEL rules here or below.
@@ -64,7 +62,6 @@ impl Node {
             int_or_string: schema["x-kubernetes-int-or-string"] == true,
             embedded: schema["x-kubernetes-embedded-resource"] == true,
             default: schema.get("default").cloned(),
-            atomic: schema["x-kubernetes-map-type"] == "atomic",
             ..Self::default()
         };
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {

@@ -1,0 +1,296 @@
+//! The server as `kube` sees it: typed and dynamic clients over the in-process service.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use apiserver::{Admission, ApiServer, Denied, Options, Review};
+use futures_util::{StreamExt, TryStreamExt};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn start(options: Options) -> Result<(ApiServer, Client), apiserver::Error> {
+    let server = ApiServer::new(options)?;
+    let client = Client::new(server.clone(), "default");
+    Ok((server, client))
+}
+
+fn config_map(name: &str, data: &Value) -> Result<ConfigMap, serde_json::Error> {
+    serde_json::from_value(json!({"metadata": {"name": name}, "data": data}))
+}
+
+fn crd(conversion: &str) -> Result<CustomResourceDefinition, serde_json::Error> {
+    let version = |name: &str, storage: bool, field: &str| {
+        json!({
+            "name": name, "served": true, "storage": storage, "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": {
+                "type": "object",
+                "properties": {
+                    "spec": {"type": "object", "required": [field], "properties": {
+                        field: {"type": "string"}, "size": {"type": "integer", "default": 3, "maximum": 9},
+                    }},
+                    "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                },
+            }},
+        })
+    };
+    serde_json::from_value(json!({
+        "metadata": {"name": "cups.tea.example.org"},
+        "spec": {
+            "group": "tea.example.org", "scope": "Namespaced", "names": {"plural": "cups", "kind": "Cup"},
+            "conversion": {"strategy": conversion, "webhook": {"conversionReviewVersions": ["v1"]}},
+            "versions": [version("v1", true, "kind"), version("v1old", false, "sort")],
+        },
+    }))
+}
+
+fn cups(client: &Client, version: &str) -> Api<DynamicObject> {
+    let mut resource = ApiResource::from_gvk(&GroupVersionKind::gvk("tea.example.org", version, "Cup"));
+    resource.plural = "cups".into();
+    Api::default_namespaced_with(client.clone(), &resource)
+}
+
+fn cup(version: &str, spec: &Value) -> Result<DynamicObject, serde_json::Error> {
+    serde_json::from_value(json!({
+        "apiVersion": format!("tea.example.org/{version}"), "kind": "Cup", "metadata": {"name": "c"}, "spec": spec,
+    }))
+}
+
+#[tokio::test]
+async fn a_typed_client_creates_reads_changes_and_deletes() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<ConfigMap> = Api::default_namespaced(client);
+    let made = api.create(&PostParams::default(), &config_map("a", &json!({"k": "v"}))?).await?;
+    assert!(made.metadata.uid.is_some() && made.metadata.creation_timestamp.is_some());
+    let mut changed = api.get("a").await?;
+    changed.data = Some(BTreeMap::from([("k".into(), "w".into())]));
+    api.replace("a", &PostParams::default(), &changed).await?;
+    let stale = api.replace("a", &PostParams::default(), &made).await;
+    assert!(matches!(stale, Err(kube::Error::Api(e)) if e.code == 409), "a stale write is refused");
+    assert_eq!(api.list(&ListParams::default()).await?.items.len(), 1);
+    api.delete("a", &DeleteParams::default()).await?;
+    assert!(api.get_opt("a").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_watcher_sees_what_is_there_and_what_changes() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<ConfigMap> = Api::default_namespaced(client);
+    api.create(&PostParams::default(), &config_map("old", &json!({}))?).await?;
+    for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
+        let mut events = watcher(api.clone(), config).default_backoff().applied_objects().boxed();
+        let first = events.try_next().await?.ok_or("the stream ended")?;
+        assert_eq!(first.metadata.name.as_deref(), Some("old"));
+        let fresh = format!("new-{}", api.list(&ListParams::default()).await?.items.len());
+        api.create(&PostParams::default(), &config_map(&fresh, &json!({}))?).await?;
+        let second = events.try_next().await?.ok_or("the stream ended")?;
+        assert_eq!(second.metadata.name, Some(fresh.clone()));
+        api.delete(&fresh, &DeleteParams::default()).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn apply_owns_fields_conflicts_and_gives_up_what_is_left_out() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<Deployment> = Api::default_namespaced(client);
+    let wanted = |replicas: Option<i32>| {
+        let mut spec = json!({
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "m", "image": "i:1"}]}},
+        });
+        if let Some(replicas) = replicas {
+            spec["replicas"] = json!(replicas);
+        }
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec})
+    };
+    api.patch("d", &PatchParams::apply("one"), &Patch::Apply(wanted(Some(2)))).await?;
+    let other = api.patch("d", &PatchParams::apply("two"), &Patch::Apply(wanted(Some(5)))).await;
+    assert!(matches!(other, Err(kube::Error::Api(e)) if e.code == 409 && e.message.contains(".spec.replicas")));
+    api.patch("d", &PatchParams::apply("two").force(), &Patch::Apply(wanted(Some(5)))).await?;
+    let left = api.patch("d", &PatchParams::apply("one"), &Patch::Apply(wanted(None))).await?;
+    assert_eq!(left.spec.and_then(|s| s.replicas), Some(5), "the other manager keeps its value");
+    let again = api.patch("d", &PatchParams::apply("one"), &Patch::Apply(wanted(None))).await?;
+    assert_eq!(left.metadata.resource_version, again.metadata.resource_version, "nothing changed, nothing is written");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_custom_kind_is_served_at_once_defaulted_and_validated() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions.create(&PostParams::default(), &crd("None")?).await?;
+    let api = cups(&client, "v1");
+    let made = api.create(&PostParams::default(), &cup("v1", &json!({"kind": "green", "unknown": 1}))?).await?;
+    assert_eq!(made.data["spec"], json!({"kind": "green", "size": 3}));
+    let patch = Patch::Merge(json!({"spec": {"size": 10}}));
+    let refused = api.patch("c", &PatchParams::default(), &patch).await;
+    assert!(matches!(refused, Err(kube::Error::Api(e)) if e.code == 422 && e.message.contains("less than or equal to 9")));
+    let patch = Patch::Merge(json!({"status": {"full": true}, "spec": {"size": 1}}));
+    let status = api.patch_status("c", &PatchParams::default(), &patch).await?;
+    assert_eq!((&status.data["spec"]["size"], &status.data["status"]["full"]), (&json!(3), &json!(true)));
+    assert_eq!(status.metadata.generation, Some(1), "status does not count");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_conversion_hook_translates_between_versions() -> Outcome {
+    let mut options = Options::default();
+    let convert: apiserver::Convert = Arc::new(|mut value, api_version| {
+        let (from, to) = if api_version.ends_with("v1") { ("sort", "kind") } else { ("kind", "sort") };
+        if let Some(spec) = value["spec"].as_object_mut()
+            && let Some(word) = spec.remove(from)
+        {
+            spec.insert(to.into(), word);
+        }
+        value["apiVersion"] = json!(api_version);
+        Ok(value)
+    });
+    options.conversion.insert(("tea.example.org".into(), "Cup".into()), convert);
+    let (_, client) = start(options)?;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions.create(&PostParams::default(), &crd("Webhook")?).await?;
+    cups(&client, "v1old").create(&PostParams::default(), &cup("v1old", &json!({"sort": "black"}))?).await?;
+    assert_eq!(cups(&client, "v1").get("c").await?.data["spec"], json!({"kind": "black", "size": 3}));
+    assert_eq!(cups(&client, "v1old").get("c").await?.data["spec"], json!({"sort": "black", "size": 3}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn admission_functions_change_and_refuse() -> Outcome {
+    let mut options = Options::default();
+    let admission = |name: &str, review| Admission { name: name.into(), group: String::new(), kind: "ConfigMap".into(), review };
+    let stamp = Review::Mutate(Arc::new(|request| {
+        request.object["metadata"]["labels"]["seen"] = json!("yes");
+        Ok(())
+    }));
+    let judge = Review::Validate(Arc::new(|request| match request.object["data"]["bad"].is_null() {
+        true => Ok(vec!["be careful".into()]),
+        false => Err(Denied { code: 422, reason: "Invalid".into(), message: "bad is bad".into(), details: None }),
+    }));
+    options.admission = vec![admission("stamp.example.org", stamp), admission("judge.example.org", judge)];
+    let (_, client) = start(options)?;
+    let api: Api<ConfigMap> = Api::default_namespaced(client);
+    let made = api.create(&PostParams::default(), &config_map("a", &json!({"k": "v"}))?).await?;
+    assert_eq!(made.metadata.labels.and_then(|l| l.get("seen").cloned()).as_deref(), Some("yes"));
+    let refused = api.create(&PostParams::default(), &config_map("b", &json!({"bad": "1"}))?).await;
+    let wanted = "admission webhook \"judge.example.org\" denied the request: bad is bad";
+    assert!(matches!(refused, Err(kube::Error::Api(e)) if e.code == 422 && e.message == wanted));
+    Ok(())
+}
+
+#[tokio::test]
+async fn dependents_go_with_their_owner_and_a_namespace_with_its_content() -> Outcome {
+    let (server, client) = start(Options::default())?;
+    let api: Api<ConfigMap> = Api::default_namespaced(client.clone());
+    let owner = api.create(&PostParams::default(), &config_map("owner", &json!({}))?).await?;
+    let mut child = config_map("child", &json!({}))?;
+    let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.metadata.uid, "blockOwnerDeletion": true}]);
+    child.metadata.owner_references = serde_json::from_value(reference)?;
+    api.create(&PostParams::default(), &child).await?;
+    assert_eq!(server.collect_garbage().await, 0, "the owner is there");
+    let foreground = DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };
+    api.delete("owner", &foreground).await?;
+    assert!(api.get_opt("owner").await?.is_some(), "it waits for its dependents");
+    server.collect_garbage().await;
+    assert!(api.list(&ListParams::default()).await?.items.is_empty());
+
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = serde_json::from_value(json!({"metadata": {"name": "n"}}))?;
+    namespaces.create(&PostParams::default(), &namespace).await?;
+    let inside: Api<ConfigMap> = Api::namespaced(client, "n");
+    inside.create(&PostParams::default(), &config_map("x", &json!({}))?).await?;
+    namespaces.delete("n", &DeleteParams::default()).await?;
+    server.collect_garbage().await;
+    assert!(namespaces.get_opt("n").await?.is_none() && inside.get_opt("x").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_running_pod_ends_when_its_node_says_so() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<Pod> = Api::default_namespaced(client);
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"nodeName": "here", "containers": [{"name": "c", "image": "i"}]}});
+    api.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
+    api.delete("p", &DeleteParams::default()).await?;
+    let ending = api.get("p").await?;
+    assert_eq!(ending.metadata.deletion_grace_period_seconds, Some(30));
+    api.delete("p", &DeleteParams::default().grace_period(0)).await?;
+    assert!(api.get_opt("p").await?.is_none());
+    Ok(())
+}
+
+#[test]
+fn everything_survives_a_restart_and_old_revisions_are_expired() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let options = || Options { data_dir: Some(dir.path().to_owned()), ..Options::default() };
+    // Each life has a runtime of its own, with which everything that holds the store goes.
+    let (revision, address) = tokio::runtime::Runtime::new()?.block_on(async {
+        let (_server, client) = start(options())?;
+        Api::<CustomResourceDefinition>::all(client.clone()).create(&PostParams::default(), &crd("None")?).await?;
+        cups(&client, "v1").create(&PostParams::default(), &cup("v1", &json!({"kind": "green"}))?).await?;
+        let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+        let made = Api::<Service>::default_namespaced(client.clone())
+            .create(&PostParams::default(), &serde_json::from_value(service)?)
+            .await?;
+        Ok::<_, Box<dyn std::error::Error>>((made.metadata.resource_version, made.spec.and_then(|s| s.cluster_ip)))
+    })?;
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let (_server, client) = start(options())?;
+        assert_eq!(cups(&client, "v1").get("c").await?.data["spec"]["kind"], "green", "the kind is served again");
+        let services: Api<Service> = Api::default_namespaced(client);
+        let kept = services.get("s").await?;
+        assert_eq!((kept.metadata.resource_version, kept.spec.and_then(|s| s.cluster_ip)), (revision, address));
+        let mut old = services.watch(&kube::api::WatchParams::default(), "2").await?.boxed();
+        let first = old.try_next().await?;
+        assert!(matches!(first, Some(kube::api::WatchEvent::Error(e)) if e.code == 410));
+        Ok(())
+    })
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_refused_and_a_user_without_rights_may_not_read() -> Outcome {
+    use tower::ServiceExt;
+    let user = apiserver::User { token: "t".into(), name: "ann".into(), groups: vec![] };
+    let server = ApiServer::new(Options { users: vec![user], ..Options::default() })?;
+    let get = |token: &str| {
+        http::Request::get("/api/v1/namespaces/default/secrets")
+            .header("authorization", format!("Bearer {token}"))
+            .body(http_body_util::Empty::<bytes::Bytes>::new())
+    };
+    assert_eq!(server.guarded().oneshot(get("wrong")?).await?.status(), 401);
+    assert_eq!(server.guarded().oneshot(get("t")?).await?.status(), 403);
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_writers_share_the_disk() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let (_server, client) = start(Options { data_dir: Some(dir.path().to_owned()), ..Options::default() })?;
+    let api: Api<ConfigMap> = Api::default_namespaced(client);
+    let writers: Vec<_> = (0..64)
+        .map(|n| {
+            let api = api.clone();
+            tokio::spawn(async move {
+                for i in 0..8 {
+                    let object = config_map(&format!("c-{n}-{i}"), &json!({"k": "v"}))?;
+                    api.create(&PostParams::default(), &object).await?;
+                }
+                Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await?.map_err(|e| e.to_string())?;
+    }
+    assert_eq!(api.list(&ListParams::default()).await?.items.len(), 512);
+    Ok(())
+}
