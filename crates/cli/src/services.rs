@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use api::admission::{Admitted, Request, admit};
 use api::crd::{Kind, Version};
 use api::shape::{self, nearest};
+use api::validate::main_container;
 use kinds::{ObjectKey, Objects};
 use local::up::StartError;
 use serde_json::{Value, json};
@@ -186,11 +187,17 @@ fn checked(object: &Value, file: &Path, marks: &Marks) -> Result<Value, Vec<Prob
             }
         })
         .collect();
-    match admit(object, Request::default()) {
-        Ok(Admitted { object, .. }) if problems.is_empty() => Ok(object),
-        Ok(_) => Err(problems),
-        Err(refusal) => {
-            for cause in refusal.causes {
+    let is_service = object["kind"] == Kind::Service.as_str();
+    let admitted = admit(object, Request::default());
+    let causes = match &admitted {
+        Ok(admitted) if is_service => main_container(&admitted.object),
+        Ok(_) => Vec::new(),
+        Err(refusal) => refusal.causes.clone(),
+    };
+    match admitted {
+        Ok(Admitted { object, .. }) if problems.is_empty() && causes.is_empty() => Ok(object),
+        _ => {
+            for cause in causes {
                 let pointer = cause.violation.field.as_deref().map(pointer_of);
                 let problem = problem_at(file, marks, pointer.as_deref(), cause.violation.detail.clone());
                 problems.push(if cause.hint().is_empty() { problem } else { problem.hint(cause.hint()) });
