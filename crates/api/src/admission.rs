@@ -15,6 +15,9 @@ use crate::crd::{Kind, Version, root_schema};
 use crate::validate::{self, Finding, Verdict};
 use crate::{convert, defaults, rules, shape, uri};
 
+/// The rule of findings that the schema alone makes.
+const SCHEMA_RULE: &str = "schema";
+
 /// Each schema is made when it is first needed: a service alone needs only one of the four.
 static SCHEMAS: [OnceLock<Option<Schema>>; 4] = [const { OnceLock::new() }; 4];
 
@@ -68,9 +71,8 @@ pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> 
         object = mutate(object, version, request)?;
         fill(kind, version, &mut object);
     }
-    let violations = check(kind, version, &object);
-    if !violations.is_empty() {
-        let causes = violations.into_iter().map(|violation| Finding { rule: "schema", violation }).collect();
+    let causes = check(kind, version, &object);
+    if !causes.is_empty() {
         return Err(Refusal { code: 422, causes });
     }
     let mut stored = convert::convert(&object, Version::V1alpha2);
@@ -84,22 +86,29 @@ pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> 
 }
 
 /// Everything that the schema of `version` says against the object, its name and its rules included.
-pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Violation> {
+pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Finding> {
     let mut violations: Vec<Violation> = validate::name_violation(object).into_iter().collect();
-    let Some(schema) = schema(kind, version) else { return violations };
-    violations.extend(schema::validate(schema, object));
-    if schema::blocks_rules(&violations) {
+    let schema = schema(kind, version);
+    violations.extend(schema.iter().flat_map(|schema| schema::validate(schema, object)));
+    let is_blocked = schema::blocks_rules(&violations);
+    if is_blocked {
         violations.push(Violation::rules_not_checked());
-        return violations;
     }
+    let mut causes: Vec<Finding> =
+        violations.into_iter().map(|violation| Finding { rule: SCHEMA_RULE, violation }).collect();
+    let Some(schema) = schema.filter(|_| !is_blocked) else { return causes };
     for applied in schema.rules(object, None) {
-        if rules::holds(&applied.rule.rule, applied.value) == Some(false) {
+        let Some(known) = rules::by_text(&applied.rule.rule) else { continue };
+        if rules::holds(&known.rule, applied.value) == Some(false) {
             let words = applied.rule.message.as_deref().unwrap_or(&applied.rule.rule);
             let detail = format!("Invalid value: {words}");
-            violations.push(Violation::new(ViolationType::Invalid, &applied.path, detail));
+            causes.push(Finding {
+                rule: validate::catalogue::like_schema_rule(known.id).unwrap_or(SCHEMA_RULE),
+                violation: Violation::new(ViolationType::Invalid, &applied.path, detail),
+            });
         }
     }
-    violations
+    causes
 }
 
 /// What the mutating webhook answers: the service as Go writes it, with the defaults. Empty values that Go would leave out

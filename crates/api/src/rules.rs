@@ -62,6 +62,11 @@ pub fn holds(rule: &str, value: &Value) -> Option<bool> {
     BY_TEXT.get(rule).map(|known| known.holds.of(value))
 }
 
+/// The rule whose expression that is.
+pub(crate) fn by_text(rule: &str) -> Option<&'static CelRule> {
+    BY_TEXT.get(rule).copied()
+}
+
 impl Check {
     fn of(self, value: &Value) -> bool {
         match self {

@@ -32,9 +32,23 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// What to do about it.
+    /// What to do about it; empty where there is nothing to say.
     pub fn hint(&self) -> &'static str {
-        catalogue::find(self.rule).map_or("", |rule| rule.hint)
+        if let Some(rule) = catalogue::find(self.rule) {
+            return rule.hint;
+        }
+        if self.violation.field.is_none() {
+            return "";
+        }
+        match self.violation.type_ {
+            ViolationType::Required => "add the field",
+            ViolationType::NotSupported => "write one of the supported values",
+            ViolationType::TypeInvalid => "write a value of the type that is asked for",
+            ViolationType::Duplicate => "remove one of the two",
+            ViolationType::TooLong | ViolationType::TooMany => "make it shorter",
+            ViolationType::Forbidden => "remove the field",
+            ViolationType::Invalid => "write a value that fits",
+        }
     }
 }
 

@@ -166,7 +166,7 @@ fn one(value: Value, file: &Path, marks: Marks) -> Result<Document, Vec<Problem>
         Kind::Service => {
             Document::Service(Box::new(Service { object, stored, file: file.to_owned(), marks }))
         }
-        Kind::Config => Document::Other(object),
+        Kind::Config => Document::Other(stored),
     })
 }
 
@@ -197,7 +197,8 @@ fn checked(object: &Value, file: &Path, marks: &Marks) -> Result<Value, Vec<Prob
     match admitted {
         Ok(Admitted { object, .. }) if problems.is_empty() && causes.is_empty() => Ok(object),
         _ => {
-            for cause in causes {
+            // That rules were left out says nothing about a field; what kept them from being checked is said.
+            for cause in causes.into_iter().filter(|cause| cause.violation.field.is_some()) {
                 let pointer = cause.violation.field.as_deref().map(pointer_of);
                 let problem = problem_at(file, marks, pointer.as_deref(), cause.violation.detail.clone());
                 problems.push(if cause.hint().is_empty() { problem } else { problem.hint(cause.hint()) });

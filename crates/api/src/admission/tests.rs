@@ -87,6 +87,7 @@ fn rules_of_the_schema_come_before_those_of_the_webhook() {
     )
     .unwrap_err();
     assert_eq!((refusal.code, fields(&refusal)), (422, vec!["spec"]));
+    assert_eq!(refusal.causes[0].hint(), "remove replicas to scale, or scaling to keep the number fixed");
 }
 
 #[test]

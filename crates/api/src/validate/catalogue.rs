@@ -23,6 +23,24 @@ pub fn find(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
 }
 
+/// The rule of the webhook that says the same as a rule of the schema. An API server reports the schema's first.
+pub(crate) fn like_schema_rule(id: &str) -> Option<&'static str> {
+    Some(match id {
+        "replicas-or-scaling" => "scaling-and-replicas",
+        "scaling-by-wva-or-keda" => "neither-wva-nor-keda",
+        "scaling-not-by-both" => "wva-and-keda",
+        "keda-needs-triggers" => "keda-without-triggers",
+        "min-not-above-max" => "min-above-max",
+        "wva-idle-needs-min" | "keda-idle-needs-min" => "idle-without-min",
+        "wva-idle-below-min" | "keda-idle-below-min" => "idle-not-below-min",
+        "wva-owns-modifiers" => "wva-scaling-modifiers",
+        "one-actuator" => "hpa-and-keda",
+        "some-actuator" => "neither-hpa-nor-keda",
+        "hpa-name-is-ours" => "hpa-name",
+        _ => return None,
+    })
+}
+
 macro_rules! rules {
     ($($id:literal, $field:literal, $says:literal, $example:literal, $hint:literal;)*) => {
         /// All rules, in the order in which they are checked.
