@@ -78,11 +78,8 @@ fn suffixes(spec: &Value) -> Vec<&'static str> {
     let mut selected = Vec::new();
     let has = |pointer: &str| spec.pointer(pointer).is_some_and(|value| !value.is_null());
     if has("/router/scheduler") {
-        if !spec
-            .pointer("/router/scheduler/pool/ref/name")
-            .and_then(Value::as_str)
-            .is_some_and(|name| !name.is_empty())
-        {
+        let pool = spec.pointer("/router/scheduler/pool/ref/name").and_then(Value::as_str);
+        if pool.is_none_or(str::is_empty) {
             selected.push("config-llm-scheduler");
         }
         let plugins = plugin_types(spec);

@@ -294,6 +294,7 @@ fn apply(
             };
             let mut renamed = Map::new();
             for (key, field) in fields.iter_mut() {
+                let is_template = field.as_str().is_some_and(|text| text.contains("{{"));
                 let new_key = if key.contains("{{") { rendered.next() } else { None };
                 let node = nodes.as_mut().and_then(|nodes| nodes.get_mut(key));
                 apply(field, node, rendered, left_empty);
@@ -302,7 +303,7 @@ fn apply(
                 {
                     text.retain(|c| c != OMIT);
                 }
-                *left_empty |= field.as_str() == Some("");
+                *left_empty |= is_template && field.as_str() == Some("");
                 if let Some(Rendered::Text(new_key)) = new_key {
                     renamed.insert(new_key, field.take());
                     if let Some(nodes) = nodes.as_mut()

@@ -3,6 +3,8 @@
 //! The whole text is cut at once. A lexical error is the last token; the parser reports it when it gets there, so that an
 //! earlier grammatical error wins, as in Go.
 
+use std::borrow::Cow;
+
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -63,15 +65,15 @@ impl Kind {
 
 /// One token: where it begins (bytes from the start), its line from 1, and its text.
 #[derive(Debug, Clone)]
-pub(crate) struct Token {
+pub(crate) struct Token<'t> {
     pub(crate) kind: Kind,
     pub(crate) at: usize,
     pub(crate) line: usize,
-    pub(crate) text: String,
+    pub(crate) text: Cow<'t, str>,
 }
 
 /// As Go names a token in an error.
-impl std::fmt::Display for Token {
+impl std::fmt::Display for Token<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.kind {
             Kind::Eof => f.write_str("EOF"),
@@ -96,7 +98,7 @@ pub(crate) struct Syntax<'t> {
 }
 
 /// All tokens of `input`; the last is `Eof` or `Error`.
-pub(crate) fn lex(input: &str, syntax: &Syntax<'_>) -> Vec<Token> {
+pub(crate) fn lex<'t>(input: &'t str, syntax: &'t Syntax<'t>) -> Vec<Token<'t>> {
     let mut lexer = Lexer { input, syntax, at: 0, start: 0, start_line: 1, parens: 0, tokens: Vec::new() };
     lexer.run();
     lexer.tokens
@@ -111,7 +113,7 @@ struct Lexer<'t> {
     start: usize,
     start_line: usize,
     parens: usize,
-    tokens: Vec<Token>,
+    tokens: Vec<Token<'t>>,
 }
 
 /// A lexical error has been emitted.
@@ -124,7 +126,7 @@ impl<'t> Lexer<'t> {
                 Ok(true) => {}
                 Ok(false) => {
                     let token =
-                        Token { kind: Kind::Eof, at: self.at, line: self.start_line, text: "EOF".to_owned() };
+                        Token { kind: Kind::Eof, at: self.at, line: self.start_line, text: "EOF".into() };
                     self.tokens.push(token);
                     return;
                 }
@@ -165,7 +167,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn emit(&mut self, kind: Kind) {
-        let text = self.input[self.start..self.at].to_owned();
+        let text = self.input[self.start..self.at].into();
         self.tokens.push(Token { kind, at: self.start, line: self.start_line, text });
         self.skip();
     }
@@ -175,7 +177,7 @@ impl<'t> Lexer<'t> {
             kind: Kind::Error,
             at: self.start,
             line: self.start_line,
-            text: message.into(),
+            text: Cow::Owned(message.into()),
         });
         Err(Stop)
     }

@@ -41,7 +41,7 @@ pub(crate) fn parse(name: &str, text: &str, marks: (&str, &str), functions: &[&s
 struct Parser<'t> {
     name: &'t str,
     functions: &'t [&'t str],
-    tokens: Vec<Token>,
+    tokens: Vec<Token<'t>>,
     next: usize,
     /// The last token looked at; Go reports its line.
     furthest: usize,
@@ -73,22 +73,22 @@ enum Parsed {
     Ending(Ending),
 }
 
-impl Parser<'_> {
+impl<'t> Parser<'t> {
     // ---- tokens ----
 
-    fn token(&mut self, index: usize) -> &Token {
+    fn token(&mut self, index: usize) -> &Token<'t> {
         let index = index.min(self.tokens.len() - 1);
         self.furthest = self.furthest.max(index);
         &self.tokens[index]
     }
 
-    fn take(&mut self) -> Token {
+    fn take(&mut self) -> Token<'t> {
         let token = self.token(self.next).clone();
         self.next += 1;
         token
     }
 
-    fn peek(&mut self) -> &Token {
+    fn peek(&mut self) -> &Token<'t> {
         self.token(self.next)
     }
 
@@ -98,12 +98,12 @@ impl Parser<'_> {
         }
     }
 
-    fn take_non_space(&mut self) -> Token {
+    fn take_non_space(&mut self) -> Token<'t> {
         self.skip_space();
         self.take()
     }
 
-    fn peek_non_space(&mut self) -> &Token {
+    fn peek_non_space(&mut self) -> &Token<'t> {
         self.skip_space();
         self.peek()
     }
@@ -112,7 +112,7 @@ impl Parser<'_> {
         Err(Error::parse(format!("template: {}:{}: {message}", self.name, self.tokens[self.furthest].line)))
     }
 
-    fn unexpected<T>(&self, token: &Token, context: &str) -> Result<T, Error> {
+    fn unexpected<T>(&self, token: &Token<'_>, context: &str) -> Result<T, Error> {
         if token.kind != Kind::Error {
             return self.error(format!("unexpected {token} in {context}"));
         }
@@ -126,7 +126,7 @@ impl Parser<'_> {
         self.error(format!("{token}{started}"))
     }
 
-    fn expect(&mut self, kind: Kind, context: &str) -> Result<Token, Error> {
+    fn expect(&mut self, kind: Kind, context: &str) -> Result<Token<'t>, Error> {
         let token = self.take_non_space();
         if token.kind == kind { Ok(token) } else { self.unexpected(&token, context) }
     }
@@ -176,7 +176,7 @@ impl Parser<'_> {
     fn text_or_action(&mut self) -> Result<Parsed, Error> {
         let token = self.take_non_space();
         match token.kind {
-            Kind::Text => Ok(Parsed::Node(Node::Text { at: token.at, text: token.text })),
+            Kind::Text => Ok(Parsed::Node(Node::Text { at: token.at, text: token.text.into_owned() })),
             Kind::LeftDelim => {
                 self.action_line = Some(token.line);
                 let action = self.action();
@@ -276,7 +276,7 @@ impl Parser<'_> {
         Ok(Branch { at: pipe.at, pipe, list, otherwise })
     }
 
-    fn template_name(&mut self, token: &Token, context: &str) -> Result<String, Error> {
+    fn template_name(&mut self, token: &Token<'_>, context: &str) -> Result<String, Error> {
         match token.kind {
             Kind::String | Kind::RawString => unquote(&token.text).or_else(|error| self.error(error)),
             _ => self.unexpected(token, context),
@@ -341,14 +341,14 @@ impl Parser<'_> {
             if matches!(next.kind, Kind::Assign | Kind::Declare) {
                 pipe.is_assign = next.kind == Kind::Assign;
                 self.next += 1;
-                pipe.variables.push(variable.text.clone());
-                self.variables.push(variable.text);
+                pipe.variables.push(variable.text.to_string());
+                self.variables.push(variable.text.into_owned());
                 break;
             }
             if next.kind == Kind::Char && next.text == "," {
                 self.next += 1;
-                pipe.variables.push(variable.text.clone());
-                self.variables.push(variable.text);
+                pipe.variables.push(variable.text.to_string());
+                self.variables.push(variable.text.into_owned());
                 if context == "range" && pipe.variables.len() < 2 {
                     match self.peek_non_space().kind {
                         Kind::Variable | Kind::RightDelim | Kind::RightParen => continue,
@@ -452,19 +452,19 @@ impl Parser<'_> {
         let token = self.take_non_space();
         let word = match token.kind {
             Kind::Identifier => {
-                if !self.functions.contains(&token.text.as_str()) && !builtins::is_builtin(&token.text) {
+                if !self.functions.contains(&token.text.as_ref()) && !builtins::is_builtin(&token.text) {
                     return self
                         .error(format!("function {} not defined", crate::literal::quote(&token.text)));
                 }
-                Word::Identifier(token.text)
+                Word::Identifier(token.text.into_owned())
             }
             Kind::Dot => Word::Dot,
             Kind::Nil => Word::Nil,
             Kind::Variable => {
-                if !self.variables.contains(&token.text) {
+                if !self.variables.iter().any(|known| *known == token.text) {
                     return self.error(format!("undefined variable {}", crate::literal::quote(&token.text)));
                 }
-                Word::Variable(vec![token.text])
+                Word::Variable(vec![token.text.into_owned()])
             }
             Kind::Field => Word::Field(vec![token.text[1..].to_owned()]),
             Kind::Bool => Word::Bool(token.text == "true"),
@@ -483,7 +483,7 @@ impl Parser<'_> {
             }
             Kind::String | Kind::RawString => {
                 let text = unquote(&token.text).or_else(|error| self.error(error))?;
-                Word::String { quoted: token.text, text }
+                Word::String { quoted: token.text.into_owned(), text }
             }
             _ => {
                 self.next -= 1;

@@ -94,7 +94,12 @@ impl<'t, 'a> Run<'t, '_, 'a> {
         }
     }
 
-    pub(super) fn arg(&mut self, dot: &Value<'a>, param: Option<&Param>, operand: &'t Operand) -> Done<Value<'a>> {
+    pub(super) fn arg(
+        &mut self,
+        dot: &Value<'a>,
+        param: Option<&Param>,
+        operand: &'t Operand,
+    ) -> Done<Value<'a>> {
         self.at_word(operand);
         let value = match &operand.word {
             Word::Dot => dot.clone(),
