@@ -5,7 +5,7 @@ use kinds::ObjectKey;
 use serde_json::{Value, json};
 
 use crate::subject::{Subject, is_stopped, name_label};
-use crate::{Failure, Finding, Part, Plan, Step, rbac, router, scaling, storage, tls, workload};
+use crate::{Failure, Part, Plan, Step, findings, rbac, router, scaling, storage, tls, workload};
 
 /// Kinds that we make, for finding children that are no longer wanted.
 const CHILD_KINDS: [(&str, &str, Part); 15] = [
@@ -26,7 +26,8 @@ const CHILD_KINDS: [(&str, &str, Part); 15] = [
     (kinds::monitoring::API_VERSION, "ServiceMonitor", Part::Route),
 ];
 /// Reason of a failure that comes from an address only one machine can read.
-const LOCAL_MODEL_HINT: &str = "use pvc://, hf://, s3:// or oci:// for a cluster, or run `llmisvc up` on that machine";
+const LOCAL_MODEL_HINT: &str =
+    "use pvc://, hf://, s3:// or oci:// for a cluster, or run `llmisvc up` on that machine";
 
 /// Plans the children of a service. A stopped service is planned to have none.
 pub fn build(merged: &Merged, facts: &Facts) -> Plan {
@@ -38,7 +39,7 @@ pub fn build(merged: &Merged, facts: &Facts) -> Plan {
     if let Err(failure) = parts(&subject, &mut plan) {
         plan.failure = Some(failure);
     }
-    plan.findings = findings(&subject);
+    plan.findings = findings::findings(&subject);
     let failed = plan.failure.as_ref().map(|failure| failure.part);
     plan.absent = unwanted(facts, &plan, failed);
     plan
@@ -70,13 +71,16 @@ fn parts(subject: &Subject, plan: &mut Plan) -> Result<(), Failure> {
     add(Part::MultiNode, workload::multi::objects(subject).map_err(|error| multi_node_failure(&error))?);
     add(Part::SingleNode, workload::single::objects(subject).map_err(|error| single_node_failure(&error))?);
     add(Part::WorkloadService, vec![workload::service::object(subject)]);
-    add(Part::Scaling, scaling::objects(subject).map_err(|error| Failure {
-        part: Part::Scaling,
-        condition: "MainWorkloadReady".to_owned(),
-        reason: "ReconcileScalingError".to_owned(),
-        message: error.to_string(),
-        hint: None,
-    })?);
+    add(
+        Part::Scaling,
+        scaling::objects(subject).map_err(|error| Failure {
+            part: Part::Scaling,
+            condition: "MainWorkloadReady".to_owned(),
+            reason: "ReconcileScalingError".to_owned(),
+            message: error.to_string(),
+            hint: None,
+        })?,
+    );
     if subject.spec.router.is_none() {
         return Ok(());
     }
@@ -109,7 +113,9 @@ fn single_node_failure(error: &workload::Error) -> Failure {
             format!("failed to reconcile service account: failed to get expected main deployment: {error}")
         }
         workload::Error::FixModel { .. } => format!("failed to reconcile prefill workload: {error}"),
-        workload::Error::CreateServiceAccount { .. } => format!("failed to reconcile service account: {error}"),
+        workload::Error::CreateServiceAccount { .. } => {
+            format!("failed to reconcile service account: {error}")
+        }
     };
     Failure {
         part: Part::SingleNode,
@@ -134,7 +140,9 @@ fn multi_node_failure(error: &workload::Error) -> Failure {
 
 fn hint(error: &workload::Error) -> Option<String> {
     match error {
-        workload::Error::FixModel { source: storage::Error::ServeLocally(_), .. } => Some(LOCAL_MODEL_HINT.to_owned()),
+        workload::Error::FixModel { source: storage::Error::ServeLocally(_), .. } => {
+            Some(LOCAL_MODEL_HINT.to_owned())
+        }
         workload::Error::CreateServiceAccount { name, .. } => Some(format!("create ServiceAccount {name}")),
         workload::Error::FixModel { .. } => None,
     }
@@ -157,30 +165,24 @@ fn ca_bundle(subject: &Subject) -> Option<Value> {
     }))
 }
 
-fn findings(subject: &Subject) -> Vec<Finding> {
-    subject
-        .merged
-        .warnings
-        .iter()
-        .map(|warning| Finding {
-            reason: "ComposeWarning".to_owned(),
-            message: format!("{}: {}", warning.field, warning.message),
-            hint: None,
-        })
-        .collect()
-}
-
 /// Children that the facts show and the plan does not name, as far as the plan came.
 fn unwanted(facts: &Facts, plan: &Plan, failed: Option<Part>) -> Vec<ObjectKey> {
-    let mut wanted: Vec<ObjectKey> =
-        plan.steps.iter().flat_map(|step| &step.objects).filter_map(|object| ObjectKey::of(object).ok()).collect();
+    let mut wanted: Vec<ObjectKey> = plan
+        .steps
+        .iter()
+        .flat_map(|step| &step.objects)
+        .filter_map(|object| ObjectKey::of(object).ok())
+        .collect();
     wanted.extend(plan.certificates.iter().map(|order| order.key()));
     let uid = facts.service.pointer("/metadata/uid").and_then(Value::as_str);
     let mut unwanted = Vec::new();
     for (api_version, kind, part) in CHILD_KINDS {
         for (key, object) in facts.objects.of_kind_in(api_version, kind, facts.namespace()) {
             let part = actual_part(part, key, object);
-            if failed.is_some_and(|failed| part >= failed) || wanted.contains(key) || !is_owned(object, uid, facts) {
+            if failed.is_some_and(|failed| part >= failed)
+                || wanted.contains(key)
+                || !is_owned(object, uid, facts)
+            {
                 continue;
             }
             unwanted.push(key.clone());
@@ -218,5 +220,6 @@ fn is_owned(object: &Value, uid: Option<&str>, facts: &Facts) -> bool {
 
 fn is_ours(object: &Value, facts: &Facts) -> bool {
     let labels = &object["metadata"]["labels"];
-    labels[api::keys::APP_NAME] == name_label(facts.name()).as_str() && labels[api::keys::APP_PART_OF] == api::keys::PART_OF
+    labels[api::keys::APP_NAME] == name_label(facts.name()).as_str()
+        && labels[api::keys::APP_PART_OF] == api::keys::PART_OF
 }

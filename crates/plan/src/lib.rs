@@ -7,6 +7,7 @@
 
 mod build;
 mod diff;
+mod findings;
 mod judge;
 mod prune;
 mod quantity;

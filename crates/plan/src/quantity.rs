@@ -49,7 +49,7 @@ fn print(bytes: u128, binary: bool) -> String {
     let units = if binary { &BINARY } else { &DECIMAL };
     units
         .iter()
-        .find(|(_, factor)| bytes >= *factor && bytes % factor == 0)
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
         .map_or_else(|| bytes.to_string(), |(suffix, factor)| format!("{}{suffix}", bytes / factor))
 }
 

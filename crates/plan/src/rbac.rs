@@ -90,7 +90,13 @@ pub(crate) fn picker_role(subject: &Subject, name: &str, labels: Labels) -> Valu
 }
 
 /// Gives a Role to a ServiceAccount.
-pub(crate) fn role_binding(subject: &Subject, name: &str, role: &str, account: &str, labels: Labels) -> Value {
+pub(crate) fn role_binding(
+    subject: &Subject,
+    name: &str,
+    role: &str,
+    account: &str,
+    labels: Labels,
+) -> Value {
     subject.object(
         RBAC,
         "RoleBinding",

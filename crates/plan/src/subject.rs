@@ -87,7 +87,14 @@ impl<'a> Subject<'a> {
     }
 
     /// A child: apiVersion, kind, metadata with owner; `fields` are the rest of its top level.
-    pub(crate) fn object(&self, api_version: &str, kind: &str, name: &str, labels: Labels, fields: Value) -> Value {
+    pub(crate) fn object(
+        &self,
+        api_version: &str,
+        kind: &str,
+        name: &str,
+        labels: Labels,
+        fields: Value,
+    ) -> Value {
         self.annotated_object(api_version, kind, name, labels, Labels::new(), fields)
     }
 

@@ -120,7 +120,8 @@ impl CertificateOrder {
             "tls.key": encode(&issued.key_pem),
         });
         if let Some(annotation) = self.expiration_annotations.first() {
-            secret["metadata"]["annotations"] = json!({annotation: whole_seconds(later(now, RENEW_AFTER_HOURS))});
+            secret["metadata"]["annotations"] =
+                json!({annotation: whole_seconds(later(now, RENEW_AFTER_HOURS))});
         }
         secret
     }
@@ -129,9 +130,10 @@ impl CertificateOrder {
     pub fn keeping(&self, existing: &Value) -> Value {
         let mut secret = self.secret.clone();
         secret["data"] = existing["data"].clone();
-        let kept = self.expiration_annotations.iter().find_map(|name| {
-            Some((name.clone(), existing["metadata"]["annotations"].get(name)?.clone()))
-        });
+        let kept = self
+            .expiration_annotations
+            .iter()
+            .find_map(|name| Some((name.clone(), existing["metadata"]["annotations"].get(name)?.clone())));
         if let Some((name, value)) = kept {
             secret["metadata"]["annotations"] = json!({name: value});
         }

@@ -62,8 +62,11 @@ fn check(
     outcome: &mut Outcome,
 ) -> Result<()> {
     let children = world.children();
-    let shown: BTreeMap<String, Value> =
-        children.iter().filter(|(key, child)| before.get(*key) != Some(*child)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let shown: BTreeMap<String, Value> = children
+        .iter()
+        .filter(|(key, child)| before.get(*key) != Some(*child))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     let mut differences = compare::children(&read(&dir.join("want.yaml"))?, &shown);
     let mut certificates = compare::certificates(&read(&dir.join("certs.yaml"))?, &world.certificates());
     let mut changes = Vec::new();
@@ -72,7 +75,9 @@ fn check(
             .iter()
             .filter_map(|(key, child)| match before.get(key) {
                 None => Some(format!("create {}", compare::listed(key))),
-                Some(old) if compare::is_written(old, child) || world.reissued.contains(key) => Some(format!("update {}", compare::listed(key))),
+                Some(old) if compare::is_written(old, child) || world.reissued.contains(key) => {
+                    Some(format!("update {}", compare::listed(key)))
+                }
                 Some(_) => None,
             })
             .chain(
@@ -87,11 +92,12 @@ fn check(
             .collect();
         changes = compare::lists(&lines(&dir.join("changes.txt"))?, &ours);
     }
+    let mut events = compare::events(&read(&dir.join("events.yaml"))?, &world.events);
     let mut status = compare::statuses(&read(&dir.join("status.yaml"))?, &world.statuses());
     if !phase.is_empty() {
         differences.extend(compare::lists(&lines(&dir.join("deleted.txt"))?, &world.deleted));
     }
-    for list in [&mut differences, &mut status, &mut changes] {
+    for list in [&mut differences, &mut status, &mut changes, &mut events] {
         for line in list.iter_mut() {
             if !phase.is_empty() {
                 *line = format!("{phase}: {line}");
@@ -103,6 +109,7 @@ fn check(
     mends.apply(name, &mut differences);
     mends.apply(name, &mut status);
     mends.apply(name, &mut changes);
+    mends.apply(name, &mut events);
     mends.apply(name, &mut certificates);
     if let Some(out) = &case.out {
         let dir = out.join(phase);
@@ -113,6 +120,7 @@ fn check(
     outcome.entry("children").or_default().extend(differences);
     outcome.entry("status").or_default().extend(status);
     outcome.entry("certs").or_default().extend(certificates);
+    outcome.entry("events").or_default().extend(events);
     outcome.entry("changes").or_default().extend(changes);
     *before = children;
     Ok(())

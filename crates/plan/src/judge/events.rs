@@ -4,8 +4,10 @@ use api::conditions::ConditionStatus;
 use api::v1alpha2::LLMInferenceServiceStatus;
 use compose::Facts;
 use kinds::ObjectKey;
+use serde_json::Value;
 
 use super::conditions::names;
+use crate::subject::is_stopped;
 use crate::{Event, EventType, Plan, Seen, Verb};
 
 /// All events of a pass, in order.
@@ -20,6 +22,8 @@ pub(super) fn events(
     let mut events: Vec<Event> = seen
         .changes
         .iter()
+        // The bundle belongs to the namespace, not to the service.
+        .filter(|change| change.key.kind != "ConfigMap")
         .map(|change| {
             let reason = match change.verb {
                 Verb::Create => "Created",
@@ -29,14 +33,29 @@ pub(super) fn events(
             normal(reason, format!("{reason} {}", go_name(&change.key)))
         })
         .collect();
-    events.extend(plan.findings.iter().map(|finding| warning(&finding.reason, finding.message.clone())));
-    if let Some(error) = error {
-        events.push(warning("Error", format!("Reconciliation failed: {error}")));
-    } else if let Some(failure) = &plan.failure {
-        events.push(warning("Error", format!("Reconciliation failed: {}", failure.message)));
+    // Said once for a generation, and again whenever something is written; not on every look.
+    let is_new = before.observed_generation != after.observed_generation || !seen.changes.is_empty();
+    if is_new {
+        events.extend(plan.findings.iter().map(|finding| warning(&finding.reason, finding.message.clone())));
     }
-    for (key, message) in &seen.errors {
-        events.push(warning("Error", format!("Reconciliation failed: {key}: {message}")));
+    // A stopped service that cannot be composed is stopped all the same.
+    let failure = error
+        .filter(|_| !is_stopped(facts))
+        .map(ToString::to_string)
+        .or_else(|| plan.failure.as_ref().map(|failure| failure.message.clone()))
+        .or_else(|| seen.errors.first().map(|(key, message)| format!("{key}: {message}")))
+        .or_else(|| unreadable(after));
+    if let Some(failure) = failure
+        && (is_new || message_of(before, names::READY) != message_of(after, names::READY))
+    {
+        events.push(warning("Error", format!("Reconciliation failed: {failure}")));
+    }
+    let diverges = message_of(after, names::GROUP_DEGRADED);
+    if diverges.is_some() && diverges != message_of(before, names::GROUP_DEGRADED) {
+        let group =
+            facts.service.pointer("/spec/router/route/group").and_then(Value::as_str).unwrap_or_default();
+        let words = format!("Group {group:?} has members with divergent model.name or LoRA adapter sets");
+        events.push(warning("MemberDivergence", words));
     }
     let is_ready = |status: &LLMInferenceServiceStatus| {
         status
@@ -52,7 +71,9 @@ pub(super) fn events(
             let failed: Vec<&str> = after
                 .conditions
                 .iter()
-                .filter(|condition| condition.status == ConditionStatus::False && condition.type_ != names::READY)
+                .filter(|condition| {
+                    condition.status == ConditionStatus::False && condition.type_ != names::READY
+                })
                 .map(|condition| condition.type_.as_str())
                 .collect();
             events.push(warning(
@@ -68,9 +89,27 @@ pub(super) fn events(
     events
 }
 
+/// What could not be read of the cluster, so that the pass ended.
+fn unreadable(after: &LLMInferenceServiceStatus) -> Option<String> {
+    let reasons = ["InferencePoolFetchError", "HTTPRouteReconcileError"];
+    let condition = after
+        .conditions
+        .iter()
+        .find(|condition| condition.reason.as_deref().is_some_and(|reason| reasons.contains(&reason)))?;
+    condition.message.clone()
+}
+
+fn message_of<'s>(status: &'s LLMInferenceServiceStatus, name: &str) -> Option<&'s str> {
+    status.conditions.iter().find(|condition| condition.type_ == name)?.message.as_deref()
+}
+
 /// A kind as KServe's events name it, with the object.
 fn go_name(key: &ObjectKey) -> String {
-    let kind = if key.api_version == kinds::inference::OLD_API_VERSION { "v1alpha2pool".to_owned() } else { key.version().to_owned() };
+    let kind = if key.api_version == kinds::inference::OLD_API_VERSION {
+        "v1alpha2pool".to_owned()
+    } else {
+        key.version().to_owned()
+    };
     format!("{kind}.{} {}/{}", key.kind, key.namespace.as_deref().unwrap_or_default(), key.name)
 }
 

@@ -81,7 +81,13 @@ pub(crate) struct Sight<'a> {
 
 impl<'a> Sight<'a> {
     /// The live object of an identity.
-    pub(crate) fn get(self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Option<&'a Value> {
+    pub(crate) fn get(
+        self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Option<&'a Value> {
         self.key(&ObjectKey::new(api_version, kind, namespace, name))
     }
 
@@ -123,7 +129,9 @@ fn stop(ledger: &mut Ledger, status: &mut LLMInferenceServiceStatus) {
     for name in names::STOPPABLE {
         ledger.mark_false(name, "Stopped", "Service is stopped");
     }
-    for name in [names::SCALING_READY, names::PREFILL_SCALING_READY, names::GROUP_READY, names::GROUP_DEGRADED] {
+    for name in
+        [names::SCALING_READY, names::PREFILL_SCALING_READY, names::GROUP_READY, names::GROUP_DEGRADED]
+    {
         ledger.clear(name);
     }
     workloads::roll_up(ledger);
@@ -163,9 +171,12 @@ fn run(
 
 /// The part that the plan could not make, or the first that could not be applied.
 fn first_failure(plan: &Plan, seen: &Seen) -> Option<Failure> {
-    let applied = seen.errors.iter().map(|(key, message)| apply_failure(plan, key, message)).min_by_key(|f| f.part);
+    let applied =
+        seen.errors.iter().map(|(key, message)| apply_failure(plan, key, message)).min_by_key(|f| f.part);
     match (applied, &plan.failure) {
-        (Some(applied), Some(planned)) => Some(if applied.part <= planned.part { applied } else { planned.clone() }),
+        (Some(applied), Some(planned)) => {
+            Some(if applied.part <= planned.part { applied } else { planned.clone() })
+        }
         (applied, planned) => applied.or_else(|| planned.clone()),
     }
 }
@@ -201,7 +212,10 @@ fn apply_failure(plan: &Plan, key: &ObjectKey, message: &str) -> Failure {
             format!("failed to reconcile main workload: {text}"),
         ),
         Part::WorkloadService => (names::MAIN_WORKLOAD_READY, "ReconcileWorkloadServiceError", text),
-        Part::Scaling if message.contains("not find the requested resource") || message.contains("no matches for kind") => {
+        Part::Scaling
+            if message.contains("not find the requested resource")
+                || message.contains("no matches for kind") =>
+        {
             (names::MAIN_WORKLOAD_READY, "ScalingCRDNotFound", text)
         }
         Part::Scaling => (names::MAIN_WORKLOAD_READY, "ReconcileScalingError", text),

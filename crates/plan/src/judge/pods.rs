@@ -39,7 +39,9 @@ pub(super) fn cause(subject: &Subject, sight: Sight, components: &[&str]) -> Opt
 fn pod_cause(pod: &Value) -> Option<(String, String)> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
     let unschedulable = list(&pod["status"]["conditions"]).find(|condition| {
-        condition["type"] == "PodScheduled" && condition["status"] == "False" && condition["reason"] == "Unschedulable"
+        condition["type"] == "PodScheduled"
+            && condition["status"] == "False"
+            && condition["reason"] == "Unschedulable"
     });
     if let Some(condition) = unschedulable {
         let message = condition["message"].as_str().unwrap_or_default();
@@ -71,7 +73,10 @@ fn container_cause(pod: &str, status: &Value) -> Option<(String, String)> {
         let code = ended["exitCode"].as_i64().unwrap_or_default();
         let last = last_line(ended["message"].as_str().unwrap_or_default());
         let last = if last.is_empty() { String::new() } else { format!(": {last}") };
-        return Some((word.to_owned(), format!("pod {pod}, container {container} ended with exit code {code}{last}")));
+        return Some((
+            word.to_owned(),
+            format!("pod {pod}, container {container} ended with exit code {code}{last}"),
+        ));
     }
     let reason = waiting.filter(|reason| CAUSES.contains(reason))?;
     let message = status["state"]["waiting"]["message"].as_str().unwrap_or_default();

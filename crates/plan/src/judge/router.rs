@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::v1alpha2::{
-    BackendReference, GatewayStatus, GroupMemberStatus, GroupStatus, LLMInferenceServiceStatus, ListenerStatus, ObjectReference,
-    RouterStatus, SchedulerStatus,
+    BackendReference, GatewayStatus, GroupMemberStatus, GroupStatus, LLMInferenceServiceStatus,
+    ListenerStatus, ObjectReference, RouterStatus, SchedulerStatus,
 };
 use kinds::gateway::{API_VERSION, GROUP, HTTPBackendRef, HTTPRouteSpec, ParentReference};
 use kinds::inference;
@@ -13,7 +13,9 @@ use serde_json::Value;
 use super::conditions::{Ledger, names};
 use super::workloads::{conditions, mark, rollout_verdict};
 use super::{Sight, urls};
-use crate::router::{external_pool, group, managed_scheduler, picker, pool, route, route_refs, scheduler, tokenizer};
+use crate::router::{
+    external_pool, group, managed_scheduler, picker, pool, route, route_refs, scheduler, tokenizer,
+};
 use crate::subject::Subject;
 use crate::{Failure, Part};
 
@@ -78,7 +80,10 @@ pub(super) fn judge(
 
 fn judge_picker(subject: &Subject, sight: Sight, ledger: &mut Ledger) {
     let parts = [
-        (names::SCHEDULER_WORKLOAD_READY, managed_scheduler(subject).map(|_| picker::deployment_name(subject))),
+        (
+            names::SCHEDULER_WORKLOAD_READY,
+            managed_scheduler(subject).map(|_| picker::deployment_name(subject)),
+        ),
         (names::TOKENIZER_READY, tokenizer::is_wanted(subject).then(|| tokenizer::name(subject))),
     ];
     for (condition, name) in parts {
@@ -158,7 +163,10 @@ fn discover(
             .map(|((namespace, name), (listeners, routes))| GatewayStatus {
                 gateway: reference("Gateway", namespace, name),
                 listeners: listeners.iter().map(|name| ListenerStatus { name: name.clone() }).collect(),
-                http_routes: routes.iter().map(|name| reference("HTTPRoute", subject.namespace, name)).collect(),
+                http_routes: routes
+                    .iter()
+                    .map(|name| reference("HTTPRoute", subject.namespace, name))
+                    .collect(),
             })
             .collect(),
         scheduler: None,
@@ -253,13 +261,21 @@ fn judge_pool(subject: &Subject, sight: Sight, ledger: &mut Ledger, routes: &[Ro
         ledger.mark_false(names::INFERENCE_POOL_READY, "InferencePoolFetchError", &message);
         return !is_external;
     };
-    if [current, old].into_iter().flatten().any(|pool| pool_problem(pool, &gateways, subject.namespace).is_ok()) {
+    if [current, old]
+        .into_iter()
+        .flatten()
+        .any(|pool| pool_problem(pool, &gateways, subject.namespace).is_ok())
+    {
         ledger.mark_true(names::INFERENCE_POOL_READY);
         return true;
     }
     match pool_problem(shown, &gateways, subject.namespace) {
         Err(Some(text)) => {
-            ledger.mark_false(names::INFERENCE_POOL_READY, "InferencePoolNotReady", &format!("{full}: {text}"));
+            ledger.mark_false(
+                names::INFERENCE_POOL_READY,
+                "InferencePoolNotReady",
+                &format!("{full}: {text}"),
+            );
         }
         _ => ledger.mark_false(
             names::INFERENCE_POOL_READY,
@@ -271,7 +287,11 @@ fn judge_pool(subject: &Subject, sight: Sight, ledger: &mut Ledger, routes: &[Ro
 }
 
 /// What keeps a pool from being accepted by all gateways; nothing said means that one has not spoken.
-fn pool_problem(pool: &Value, gateways: &BTreeSet<(String, String)>, namespace: &str) -> Result<(), Option<String>> {
+fn pool_problem(
+    pool: &Value,
+    gateways: &BTreeSet<(String, String)>,
+    namespace: &str,
+) -> Result<(), Option<String>> {
     let generation = pool.pointer("/metadata/generation").and_then(Value::as_i64);
     let parents = pool["status"]["parents"].as_array().or_else(|| pool["status"]["parent"].as_array());
     let parents = parents.map(Vec::as_slice).unwrap_or_default();
@@ -287,8 +307,11 @@ fn pool_problem(pool: &Value, gateways: &BTreeSet<(String, String)>, namespace: 
                     == gateway_namespace
         });
         let Some(parent) = parent else { return Err(None) };
-        let accepted =
-            parent["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == "Accepted");
+        let accepted = parent["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == "Accepted");
         let Some(accepted) = accepted else { return Err(None) };
         if accepted["status"] != "True" || is_stale(accepted, generation) {
             problem = problem.or(Some(format!("Accepted={}", described(accepted))));
@@ -315,9 +338,10 @@ fn judge_gateways(subject: &Subject, sight: Sight, ledger: &mut Ledger, routes: 
         .iter()
         .filter(|(namespace, name)| {
             let gateway = sight.get(API_VERSION, "Gateway", Some(namespace), name);
-            !gateway.into_iter().flat_map(conditions).any(|condition| {
-                condition["type"] == "Programmed" && condition["status"] == "True"
-            })
+            !gateway
+                .into_iter()
+                .flat_map(conditions)
+                .any(|condition| condition["type"] == "Programmed" && condition["status"] == "True")
         })
         .map(|(namespace, name)| format!("{namespace}/{name}"))
         .collect();
@@ -330,7 +354,8 @@ fn judge_gateways(subject: &Subject, sight: Sight, ledger: &mut Ledger, routes: 
 }
 
 fn judge_routes(subject: &Subject, ledger: &mut Ledger, routes: &[Route]) {
-    let has_routes = subject.spec.router.iter().flat_map(|router| &router.route).any(|route| route.http.is_some());
+    let has_routes =
+        subject.spec.router.iter().flat_map(|router| &router.route).any(|route| route.http.is_some());
     if !has_routes {
         ledger.clear(names::HTTP_ROUTES_READY);
         return;
@@ -353,14 +378,22 @@ fn judge_routes(subject: &Subject, ledger: &mut Ledger, routes: &[Route]) {
 /// What keeps a route from working. Reports of policy controllers, which accept nothing, do not count.
 fn route_problem(route: &Route, namespace: &str) -> Option<String> {
     let generation = route.live.and_then(|live| live.pointer("/metadata/generation")).and_then(Value::as_i64);
-    let parents =
-        route.live.and_then(|live| live.pointer("/status/parents")).and_then(Value::as_array).map(Vec::as_slice);
+    let parents = route
+        .live
+        .and_then(|live| live.pointer("/status/parents"))
+        .and_then(Value::as_array)
+        .map(Vec::as_slice);
     let parents = parents.unwrap_or_default();
     if route.spec.parent_refs.is_empty() {
         return Some("it names no gateway".to_owned());
     }
     let find = |parent: &Value, name: &str| {
-        parent["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == name).cloned()
+        parent["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == name)
+            .cloned()
     };
     for parent in parents {
         let Some(accepted) = find(parent, "Accepted") else { continue };
@@ -372,7 +405,9 @@ fn route_problem(route: &Route, namespace: &str) -> Option<String> {
                 return Some(described(&resolved));
             }
             Some(_) => {}
-            None => return Some("\"Unknown\" (reason \"ConditionMissing\", message \"ResolvedRefs\")".to_owned()),
+            None => {
+                return Some("\"Unknown\" (reason \"ConditionMissing\", message \"ResolvedRefs\")".to_owned());
+            }
         }
     }
     let silent: Vec<String> = route
@@ -381,7 +416,8 @@ fn route_problem(route: &Route, namespace: &str) -> Option<String> {
         .iter()
         .filter(|wanted| {
             !parents.iter().any(|parent| {
-                route::is_parent(wanted, &parent["parentRef"], namespace) && find(parent, "Accepted").is_some()
+                route::is_parent(wanted, &parent["parentRef"], namespace)
+                    && find(parent, "Accepted").is_some()
             })
         })
         .map(|wanted| {

@@ -30,7 +30,9 @@ pub(super) enum Error {
     CreateGateway(String),
     #[error("failed to get GatewayClass {0}: not found")]
     CreateGatewayClass(String),
-    #[error("failed to select listeners for gateway {gateway}: listener {section} not found in gateway {gateway}")]
+    #[error(
+        "failed to select listeners for gateway {gateway}: listener {section} not found in gateway {gateway}"
+    )]
     CorrectSectionName { gateway: String, section: String },
     #[error("failed to select listeners for gateway {0}: no HTTP-capable listener found in gateway {0}")]
     AddHttpListener(String),
@@ -66,7 +68,12 @@ impl Found {
 }
 
 /// Adds what one route leads to.
-pub(super) fn discover(subject: &Subject, sight: Sight, route: &Route, found: &mut Vec<Found>) -> Result<(), Error> {
+pub(super) fn discover(
+    subject: &Subject,
+    sight: Sight,
+    route: &Route,
+    found: &mut Vec<Found>,
+) -> Result<(), Error> {
     let paths = paths(subject, route);
     for parent in &route.spec.parent_refs {
         let (namespace, name) = gateway_key(parent, subject.namespace);
@@ -86,7 +93,8 @@ pub(super) fn discover(subject: &Subject, sight: Sight, route: &Route, found: &m
             namespace: Some(namespace.clone()),
         };
         let mut add = |scheme, host: &str, port, path: &str| {
-            let new = Found { scheme, host: host.to_owned(), port, path: path.to_owned(), gateway: origin.clone() };
+            let new =
+                Found { scheme, host: host.to_owned(), port, path: path.to_owned(), gateway: origin.clone() };
             if found.iter().all(|old| old.gateway != new.gateway || old.url() != new.url()) {
                 found.push(new);
             }
@@ -107,7 +115,9 @@ pub(super) fn discover(subject: &Subject, sight: Sight, route: &Route, found: &m
             }
         }
         if let Some((host, ports)) = backing_service(sight, &namespace, &name) {
-            for listener in listeners.iter().filter(|listener| ports.is_empty() || ports.contains(&listener.port)) {
+            for listener in
+                listeners.iter().filter(|listener| ports.is_empty() || ports.contains(&listener.port))
+            {
                 for path in &paths {
                     add(scheme(listener), &host, listener.port, path);
                 }
@@ -198,7 +208,8 @@ fn paths(subject: &Subject, route: &Route) -> Vec<String> {
         let to_service =
             rule.backend_refs.iter().any(|backend| backend.kind.as_deref().unwrap_or("Service") == "Service");
         for matched in &rule.matches {
-            let path = matched.path.as_ref().and_then(|path| path.value.clone()).unwrap_or_else(|| "/".to_owned());
+            let path =
+                matched.path.as_ref().and_then(|path| path.value.clone()).unwrap_or_else(|| "/".to_owned());
             let bucket = match bucket(matched, header, &path) {
                 Some(bucket) => bucket,
                 None => continue,
@@ -210,7 +221,10 @@ fn paths(subject: &Subject, route: &Route) -> Vec<String> {
     let mut paths: Vec<String> = buckets
         .into_iter()
         .filter_map(|bucket| {
-            bucket.into_iter().min_by_key(|(to_pool, path)| (*to_pool, depth(path), path.len())).map(|(_, path)| path)
+            bucket
+                .into_iter()
+                .min_by_key(|(to_pool, path)| (*to_pool, depth(path), path.len()))
+                .map(|(_, path)| path)
         })
         .collect();
     if paths.is_empty() {
@@ -225,7 +239,8 @@ fn bucket(matched: &HTTPRouteMatch, header: &str, path: &str) -> Option<usize> {
     if matched.headers.is_empty() {
         return Some(usize::from(path.starts_with("/publishers/")));
     }
-    let by_model = !header.is_empty() && matched.headers.iter().any(|condition| condition.name.eq_ignore_ascii_case(header));
+    let by_model = !header.is_empty()
+        && matched.headers.iter().any(|condition| condition.name.eq_ignore_ascii_case(header));
     by_model.then_some(2)
 }
 
@@ -274,7 +289,15 @@ pub(super) fn addresses(subject: &Subject, found: &[Found]) -> Vec<Address> {
 
 fn models(subject: &Subject, by_model: bool) -> Vec<ModelName> {
     std::iter::once(subject.model_name().to_owned())
-        .chain(subject.spec.model.lora.iter().flat_map(|lora| &lora.adapters).filter_map(|adapter| adapter.name.clone()))
+        .chain(
+            subject
+                .spec
+                .model
+                .lora
+                .iter()
+                .flat_map(|lora| &lora.adapters)
+                .filter_map(|adapter| adapter.name.clone()),
+        )
         .flat_map(|name| {
             let published = published_name(subject.namespace, &name);
             if by_model { vec![published] } else { vec![published, name] }

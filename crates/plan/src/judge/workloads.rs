@@ -27,13 +27,20 @@ pub(crate) fn judge(subject: &Subject, sight: Sight, ledger: &mut Ledger, reache
             (
                 names::PREFILL_WORKER_WORKLOAD_READY,
                 prefill,
-                ["llminferenceservice-workload-leader-prefill", "llminferenceservice-workload-worker-prefill"],
+                [
+                    "llminferenceservice-workload-leader-prefill",
+                    "llminferenceservice-workload-worker-prefill",
+                ],
             ),
         ] {
             match name {
                 Some(name) => {
-                    let live =
-                        sight.get(leaderworkerset::API_VERSION, "LeaderWorkerSet", Some(subject.namespace), &name);
+                    let live = sight.get(
+                        leaderworkerset::API_VERSION,
+                        "LeaderWorkerSet",
+                        Some(subject.namespace),
+                        &name,
+                    );
                     let verdict = group_verdict(live);
                     mark(ledger, condition, explained(verdict, subject, sight, &components));
                 }
@@ -112,8 +119,7 @@ pub(crate) fn rollout_verdict(live: Option<&Value>, waiting: &str) -> Verdict {
 }
 
 fn group_verdict(live: Option<&Value>) -> Verdict {
-    let available =
-        live.into_iter().flat_map(conditions).find(|condition| condition["type"] == "Available");
+    let available = live.into_iter().flat_map(conditions).find(|condition| condition["type"] == "Available");
     match available {
         Some(condition) if condition["status"] == "True" => Ok(()),
         Some(condition) => Err(reason_of(condition)),
@@ -144,13 +150,23 @@ pub(crate) fn observe(subject: &Subject, sight: Sight) -> WorkloadsStatus {
         let live = sight.get(api_version, kind, namespace, &name);
         let replicas = live.and_then(|live| live["status"][field].as_i64()).unwrap_or(0);
         WorkloadStatus {
-            workload: TypedLocalObjectReference { api_group: Some(group.to_owned()), kind: kind.to_owned(), name },
+            workload: TypedLocalObjectReference {
+                api_group: Some(group.to_owned()),
+                kind: kind.to_owned(),
+                name,
+            },
             ready_replicas: i32::try_from(replicas).ok(),
         }
     };
     let deployment = |name| workload("apps", "Deployment", "apps/v1", name, "availableReplicas");
     let group = |name| {
-        workload("leaderworkerset.x-k8s.io", "LeaderWorkerSet", leaderworkerset::API_VERSION, name, "readyReplicas")
+        workload(
+            "leaderworkerset.x-k8s.io",
+            "LeaderWorkerSet",
+            leaderworkerset::API_VERSION,
+            name,
+            "readyReplicas",
+        )
     };
     WorkloadsStatus {
         primary: Some(if subject.workload().worker.is_some() {

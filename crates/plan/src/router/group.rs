@@ -89,7 +89,8 @@ pub(crate) fn share_backends(spec: &mut HTTPRouteSpec, subject: &Subject) {
     let pool = api::names::inference_pool(subject.name);
     let service = api::names::workload_service(subject.name);
     for rule in &mut spec.rules {
-        let is_managed = rule.backend_refs.iter().any(|backend| backend.name == pool || backend.name == service);
+        let is_managed =
+            rule.backend_refs.iter().any(|backend| backend.name == pool || backend.name == service);
         if is_managed && !is_own(rule, &own_path) {
             rule.backend_refs = backends.clone();
         }
@@ -136,16 +137,23 @@ fn other_member(subject: &Subject, service: &Value) -> Option<Member> {
     if !stopped && !is_routable(service) {
         return None;
     }
-    let backend = if let Some(pool) = service.pointer("/spec/router/scheduler/pool/ref/name").and_then(Value::as_str) {
-        pool_backend(kinds::inference::OLD_GROUP, pool)
-    } else if let Some(pool) =
-        service.pointer("/status/router/scheduler/inferencePool/name").and_then(Value::as_str)
-    {
-        pool_backend(kinds::inference::GROUP, pool)
-    } else {
-        service_backend(name)
-    };
-    Some(Member { name: name.to_owned(), weight: weight(service), stopped, models: models(subject, service), backend })
+    let backend =
+        if let Some(pool) = service.pointer("/spec/router/scheduler/pool/ref/name").and_then(Value::as_str) {
+            pool_backend(kinds::inference::OLD_GROUP, pool)
+        } else if let Some(pool) =
+            service.pointer("/status/router/scheduler/inferencePool/name").and_then(Value::as_str)
+        {
+            pool_backend(kinds::inference::GROUP, pool)
+        } else {
+            service_backend(name)
+        };
+    Some(Member {
+        name: name.to_owned(),
+        weight: weight(service),
+        stopped,
+        models: models(subject, service),
+        backend,
+    })
 }
 
 /// Whether the route works and every part that runs has a ready replica.
@@ -162,7 +170,8 @@ fn is_routable(service: &Value) -> bool {
         })
 }
 
-fn models(subject: &Subject, service: &Value) -> BTreeSet<String> {
+/// Names of models that a service says it serves, or asks to.
+pub(crate) fn models(subject: &Subject, service: &Value) -> BTreeSet<String> {
     let reported: BTreeSet<String> = service["status"]["addresses"]
         .as_array()
         .into_iter()

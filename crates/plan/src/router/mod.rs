@@ -33,6 +33,11 @@ pub(crate) fn external_pool<'a>(subject: &Subject<'a>) -> Option<&'a str> {
 }
 
 /// Routes that the user made.
-pub(crate) fn route_refs<'a>(router: &'a RouterSpec) -> impl Iterator<Item = &'a str> {
-    router.route.iter().flat_map(|route| &route.http).flat_map(|http| &http.refs).map(|reference| reference.name.as_str())
+pub(crate) fn route_refs(router: &RouterSpec) -> impl Iterator<Item = &str> {
+    router
+        .route
+        .iter()
+        .flat_map(|route| &route.http)
+        .flat_map(|http| &http.refs)
+        .map(|reference| reference.name.as_str())
 }

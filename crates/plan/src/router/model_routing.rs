@@ -32,7 +32,8 @@ pub(crate) fn apply(spec: &mut HTTPRouteSpec, subject: &Subject) {
 /// Whether requests can be routed by model name.
 pub(crate) fn is_enabled(subject: &Subject) -> bool {
     let ingress = &subject.facts.settings.ingress;
-    let served = subject.workload().annotations.get(keys::MODEL_BASED_ROUTING).map(String::as_str) == Some("true");
+    let served =
+        subject.workload().annotations.get(keys::MODEL_BASED_ROUTING).map(String::as_str) == Some("true");
     if ingress.model_routing_header.is_empty() || !served {
         return false;
     }
@@ -45,9 +46,11 @@ pub(crate) fn is_enabled(subject: &Subject) -> bool {
 
 /// Only gateways that the service names can opt out, not the default one.
 fn a_gateway_opts_out(subject: &Subject) -> bool {
-    let gateways = subject.spec.router.iter().flat_map(|router| &router.gateway).flat_map(|gateway| &gateway.refs);
+    let gateways =
+        subject.spec.router.iter().flat_map(|router| &router.gateway).flat_map(|gateway| &gateway.refs);
     gateways.into_iter().any(|reference| {
-        let namespace = Some(reference.namespace.as_str()).filter(|text| !text.is_empty()).unwrap_or(subject.namespace);
+        let namespace =
+            Some(reference.namespace.as_str()).filter(|text| !text.is_empty()).unwrap_or(subject.namespace);
         subject
             .facts
             .objects
@@ -94,7 +97,10 @@ fn split(rule: HTTPRouteRule) -> Vec<HTTPRouteRule> {
         .chunks(MAX_MATCHES)
         .enumerate()
         .map(|(index, matches)| HTTPRouteRule {
-            name: rule.name.as_ref().map(|name| if index == 0 { name.clone() } else { format!("{name}-{}", index + 1) }),
+            name: rule
+                .name
+                .as_ref()
+                .map(|name| if index == 0 { name.clone() } else { format!("{name}-{}", index + 1) }),
             matches: matches.to_vec(),
             ..rule.clone()
         })

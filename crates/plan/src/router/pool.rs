@@ -16,7 +16,8 @@ pub(crate) fn name(subject: &Subject) -> String {
 
 /// Both pools. Gateways read one or the other.
 pub(crate) fn objects(subject: &Subject) -> Vec<Value> {
-    let Some(spec) = scheduler(subject).and_then(|scheduler| scheduler.pool.as_ref()).and_then(|pool| pool.spec.as_ref())
+    let Some(spec) =
+        scheduler(subject).and_then(|scheduler| scheduler.pool.as_ref()).and_then(|pool| pool.spec.as_ref())
     else {
         return Vec::new();
     };

@@ -19,7 +19,8 @@ pub(crate) struct Missing {
 pub(crate) fn missing(subject: &Subject) -> Option<Missing> {
     let router = subject.spec.router.as_ref()?;
     let gateways = router.gateway.iter().flat_map(|gateway| &gateway.refs).filter_map(|reference| {
-        let namespace = Some(reference.namespace.as_str()).filter(|text| !text.is_empty()).unwrap_or(subject.namespace);
+        let namespace =
+            Some(reference.namespace.as_str()).filter(|text| !text.is_empty()).unwrap_or(subject.namespace);
         missing_gateway(subject, namespace, &reference.name)
             .map(|gateway| format!("Gateway {gateway} does not exist"))
     });

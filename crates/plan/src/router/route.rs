@@ -49,7 +49,14 @@ pub(crate) fn object(subject: &Subject) -> Option<Value> {
         group::share_backends(&mut spec, subject);
     }
     let spec = serde_json::to_value(&spec).unwrap_or_default();
-    Some(subject.annotated_object(API_VERSION, "HTTPRoute", &name, labels, annotations, json!({"spec": spec})))
+    Some(subject.annotated_object(
+        API_VERSION,
+        "HTTPRoute",
+        &name,
+        labels,
+        annotations,
+        json!({"spec": spec}),
+    ))
 }
 
 /// Whether the route uses the pool's current API group. A new route begins with the older one, which more gateways
@@ -67,7 +74,9 @@ fn is_migrated(spec: &HTTPRouteSpec, live: Option<&Value>, subject: &Subject) ->
             .flatten()
             .flat_map(|rule| rule["backendRefs"].as_array().into_iter().flatten())
             .any(|backend| {
-                backend["kind"] == "InferencePool" && backend["name"] == pool.as_str() && backend["group"] == group
+                backend["kind"] == "InferencePool"
+                    && backend["name"] == pool.as_str()
+                    && backend["group"] == group
             })
     };
     match support(spec, live, subject.namespace) {
@@ -84,8 +93,11 @@ fn support(spec: &HTTPRouteSpec, live: &Value, namespace: &str) -> Option<bool> 
         if spec.parent_refs.iter().all(|reference| !is_parent(reference, &parent["parentRef"], namespace)) {
             continue;
         }
-        let resolved =
-            parent["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == "ResolvedRefs");
+        let resolved = parent["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == "ResolvedRefs");
         let Some(resolved) = resolved else { continue };
         if resolved["status"] == "False" && resolved["reason"] == "InvalidKind" {
             refused = true;

@@ -30,7 +30,10 @@ pub(crate) fn url(subject: &Subject) -> String {
 }
 
 /// Deployment and Service, if the service has a tokenizer.
-pub(crate) fn objects(subject: &Subject, account: Option<&Value>) -> Result<Vec<Value>, crate::storage::Error> {
+pub(crate) fn objects(
+    subject: &Subject,
+    account: Option<&Value>,
+) -> Result<Vec<Value>, crate::storage::Error> {
     if !is_wanted(subject) {
         return Ok(Vec::new());
     }

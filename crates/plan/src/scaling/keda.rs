@@ -12,16 +12,22 @@ const KEDA_LABEL: &str = "scaledobject.keda.sh/name";
 /// Why a ScaledObject cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("autoscaling-wva-controller-config.prometheus.url is required in inferenceservice-config when using KEDA")]
+    #[error(
+        "autoscaling-wva-controller-config.prometheus.url is required in inferenceservice-config when using KEDA"
+    )]
     SetPrometheusUrl,
-    #[error("autoscaling-wva-controller-config.prometheus.authModes and triggerAuthName must be set together")]
+    #[error(
+        "autoscaling-wva-controller-config.prometheus.authModes and triggerAuthName must be set together"
+    )]
     SetBothAuthFields,
 }
 
 /// The ScaledObject.
 pub(super) fn object(subject: &Subject, scaled: &Scaled) -> Result<Value, Error> {
     let (settings, triggers) = match (&scaled.scaling.wva, &scaled.scaling.keda) {
-        (Some(wva), _) => (wva.keda.clone().unwrap_or_default(), json!([prometheus_trigger(subject, scaled)?])),
+        (Some(wva), _) => {
+            (wva.keda.clone().unwrap_or_default(), json!([prometheus_trigger(subject, scaled)?]))
+        }
         (None, Some(keda)) => (keda.settings.clone(), json!(keda.triggers)),
         (None, None) => (KEDAScalingSpec::default(), json!([])),
     };

@@ -79,7 +79,8 @@ pub(crate) fn objects(subject: &Subject) -> Result<Vec<Value>, Error> {
         .iter()
         .map(|scaled| match (&scaled.scaling.wva, &scaled.scaling.keda) {
             (Some(wva), _) if wva.hpa.is_some() => Ok(hpa::object(subject, scaled, wva)),
-            _ => keda::object(subject, scaled).map_err(|source| Error::FixScaling { what: scaled.what, source }),
+            _ => keda::object(subject, scaled)
+                .map_err(|source| Error::FixScaling { what: scaled.what, source }),
         })
         .collect()
 }
@@ -87,7 +88,8 @@ pub(crate) fn objects(subject: &Subject) -> Result<Vec<Value>, Error> {
 fn labels(subject: &Subject, scaled: &Scaled) -> Labels {
     let mut labels = subject.component_labels(COMPONENT);
     if scaled.scaling.wva.is_some() {
-        let accelerator = scaled.workload.labels.get(ACCELERATOR).cloned().unwrap_or_else(|| "unknown".to_owned());
+        let accelerator =
+            scaled.workload.labels.get(ACCELERATOR).cloned().unwrap_or_else(|| "unknown".to_owned());
         labels.insert(ACCELERATOR.to_owned(), accelerator);
     }
     labels

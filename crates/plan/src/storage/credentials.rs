@@ -30,7 +30,8 @@ pub(super) fn attach(
     if let Some(account) = account {
         let annotations = string_map(account, "/metadata/annotations");
         if annotations.contains_key("eks.amazonaws.com/role-arn") {
-            let lookup = |name: &str, _: &str| annotations.get(&format!("{S3_ANNOTATION_PREFIX}{name}")).cloned();
+            let lookup =
+                |name: &str, _: &str| annotations.get(&format!("{S3_ANNOTATION_PREFIX}{name}")).cloned();
             s3_settings(container, s3, lookup);
         }
     }
@@ -55,9 +56,17 @@ pub(super) fn attach(
     Ok(())
 }
 
-fn attach_secret(pod: &mut PodSpec, container: &mut Container, subject: &Subject, name: &str, secret: &Value) {
+fn attach_secret(
+    pod: &mut PodSpec,
+    container: &mut Container,
+    subject: &Subject,
+    name: &str,
+    secret: &Value,
+) {
     let settings = &subject.facts.settings.credentials;
-    let has = |key: &str| !key.is_empty() && (secret["data"].get(key).is_some() || secret["stringData"].get(key).is_some());
+    let has = |key: &str| {
+        !key.is_empty() && (secret["data"].get(key).is_some() || secret["stringData"].get(key).is_some())
+    };
     let gcs_file = settings.gcs.gcs_credential_file_name.as_str();
     if has(&settings.s3.secret_access_key_name) {
         add_env(container, from_secret("AWS_ACCESS_KEY_ID", name, &settings.s3.access_key_id_name));
@@ -80,7 +89,9 @@ fn attach_secret(pod: &mut PodSpec, container: &mut Container, subject: &Subject
     } else if has("AZURE_STORAGE_ACCESS_KEY") {
         add_env(container, from_secret("AZURE_STORAGE_ACCESS_KEY", name, "AZURE_STORAGE_ACCESS_KEY"));
     } else if has("https-host") {
-        if let (Some(host), Some(headers)) = (secret_text(secret, "https-host"), secret_text(secret, "headers")) {
+        if let (Some(host), Some(headers)) =
+            (secret_text(secret, "https-host"), secret_text(secret, "headers"))
+        {
             add_env(container, env(&format!("{host}-headers"), &headers));
         }
     } else if has("HDFS_NAMENODE") {
@@ -124,7 +135,10 @@ fn s3_settings(container: &mut Container, s3: &S3Credentials, lookup: impl Fn(&s
         &value("s3-useanoncredential", "awsAnonymousCredential", &s3.use_anonymous_credential),
     );
     write("AWS_DEFAULT_REGION", &value("s3-region", "AWS_DEFAULT_REGION", &s3.region));
-    write("S3_USER_VIRTUAL_BUCKET", &value("s3-usevirtualbucket", "S3_USER_VIRTUAL_BUCKET", &s3.use_virtual_bucket));
+    write(
+        "S3_USER_VIRTUAL_BUCKET",
+        &value("s3-usevirtualbucket", "S3_USER_VIRTUAL_BUCKET", &s3.use_virtual_bucket),
+    );
     write("S3_USE_ACCELERATE", &value("s3-useaccelerate", "S3_USE_ACCELERATE", &s3.use_accelerate));
     write("AWS_CA_BUNDLE", &value("s3-cabundle", "AWS_CA_BUNDLE", &s3.ca_bundle));
     write(
@@ -138,7 +152,11 @@ fn from_secret(variable: &str, secret: &str, key: &str) -> EnvVar {
         name: variable.to_owned(),
         value: None,
         value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector { key: key.to_owned(), name: secret.to_owned(), optional: None }),
+            secret_key_ref: Some(SecretKeySelector {
+                key: key.to_owned(),
+                name: secret.to_owned(),
+                optional: None,
+            }),
             ..EnvVarSource::default()
         }),
     }
@@ -149,7 +167,10 @@ fn add_secret_volume(pod: &mut PodSpec, container: &mut Container, volume: &str,
         pod,
         Volume {
             name: volume.to_owned(),
-            secret: Some(SecretVolumeSource { secret_name: Some(secret.to_owned()), ..SecretVolumeSource::default() }),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(secret.to_owned()),
+                ..SecretVolumeSource::default()
+            }),
             ..Volume::default()
         },
     );

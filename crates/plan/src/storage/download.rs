@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, EmptyDirVolumeSource, PodSpec, ResourceRequirements, Volume, VolumeMount,
+    ConfigMapVolumeSource, Container, EmptyDirVolumeSource, PodSpec, ResourceRequirements, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use super::{
-    Attachment, Error, INITIALIZER, MAIN, MODEL_PATH, PROVISION_VOLUME, add_env, add_mount, add_volume, credentials, env, mount_in,
-    remove_initializer,
+    Attachment, Error, INITIALIZER, MAIN, MODEL_PATH, PROVISION_VOLUME, add_env, add_mount, add_volume,
+    credentials, env, mount_in, remove_initializer,
 };
 use crate::subject::Subject;
 
@@ -20,8 +21,11 @@ const DEFAULT_IMAGE: &str = "kserve/storage-initializer:latest";
 pub(crate) const GLOBAL_CA_BUNDLE: &str = "global-ca-bundle";
 const DEFAULT_CA_PATH: &str = "/etc/ssl/custom-certs";
 /// What the Hugging Face client is told unless the user says otherwise.
-const HF_DEFAULTS: [(&str, &str); 3] =
-    [("HF_HUB_ENABLE_HF_TRANSFER", "1"), ("HF_XET_HIGH_PERFORMANCE", "1"), ("HF_XET_NUM_CONCURRENT_RANGE_GETS", "8")];
+const HF_DEFAULTS: [(&str, &str); 3] = [
+    ("HF_HUB_ENABLE_HF_TRANSFER", "1"),
+    ("HF_XET_HIGH_PERFORMANCE", "1"),
+    ("HF_XET_NUM_CONCURRENT_RANGE_GETS", "8"),
+];
 
 /// Adds the init container that fetches each address of `pairs` to its path, and mounts the result in `main`.
 pub(super) fn attach(
@@ -35,10 +39,14 @@ pub(super) fn attach(
     let live = attachment.live_pod.and_then(live_initializer);
     let live_image = live.and_then(|container| container["image"].as_str());
     // A newer image in the settings must not restart pods that have their model already.
-    let image = live_image.or(Some(settings.image.as_str()).filter(|image| !image.is_empty())).unwrap_or(DEFAULT_IMAGE);
+    let image = live_image
+        .or(Some(settings.image.as_str()).filter(|image| !image.is_empty()))
+        .unwrap_or(DEFAULT_IMAGE);
     // The download has a folder of its own; where the model is read from may lie deeper.
-    let download_path = if pairs.len() == 1 && has_base { MODEL_PATH.to_owned() } else { common_parent(pairs) };
-    let read_path = if pairs.len() == 1 && has_base { attachment.path.to_owned() } else { download_path.clone() };
+    let download_path =
+        if pairs.len() == 1 && has_base { MODEL_PATH.to_owned() } else { common_parent(pairs) };
+    let read_path =
+        if pairs.len() == 1 && has_base { attachment.path.to_owned() } else { download_path.clone() };
     let mount = |path: &str, read_only| VolumeMount {
         mount_path: path.to_owned(),
         name: PROVISION_VOLUME.to_owned(),
@@ -76,7 +84,12 @@ pub(super) fn attach(
     container.command = None;
     let mut mounts = vec![mount(&download_path, None)];
     mounts.extend(
-        container.volume_mounts.take().into_iter().flatten().filter(|present| present.name != PROVISION_VOLUME),
+        container
+            .volume_mounts
+            .take()
+            .into_iter()
+            .flatten()
+            .filter(|present| present.name != PROVISION_VOLUME),
     );
     container.volume_mounts = Some(mounts);
     mount_in(pod, MAIN, mount(&read_path, Some(true)));
@@ -92,9 +105,11 @@ pub(super) fn attach(
     let has_hugging_face = pairs.iter().any(|(uri, _)| uri.starts_with("hf://"));
     // Pods that were made before these variables existed are not restarted for them.
     let live_has_defaults = live.is_none_or(|container| {
-        container["env"].as_array().into_iter().flatten().any(|variable| {
-            variable["name"].as_str().is_some_and(|name| name.starts_with("HF_"))
-        })
+        container["env"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|variable| variable["name"].as_str().is_some_and(|name| name.starts_with("HF_")))
     });
     if has_hugging_face && live_has_defaults {
         for (name, value) in HF_DEFAULTS {
@@ -145,15 +160,16 @@ fn overlay(container: &mut Container, user: Container) {
     let mut variables = env.clone().unwrap_or_default();
     let generated = container.env.take().unwrap_or_default();
     variables.extend(
-        generated
-            .into_iter()
-            .filter(|variable| env.iter().flatten().all(|user| user.name != variable.name)),
+        generated.into_iter().filter(|variable| env.iter().flatten().all(|user| user.name != variable.name)),
     );
     let mounts = volume_mounts.clone();
     let mut merged_resources = container.resources.take().unwrap_or_default();
     if let Some(resources) = resources {
         merged_resources.limits.get_or_insert_default().extend(resources.limits.clone().unwrap_or_default());
-        merged_resources.requests.get_or_insert_default().extend(resources.requests.clone().unwrap_or_default());
+        merged_resources
+            .requests
+            .get_or_insert_default()
+            .extend(resources.requests.clone().unwrap_or_default());
         or(&mut merged_resources.claims, resources.claims.clone());
     }
     let policy = container.termination_message_policy.take();

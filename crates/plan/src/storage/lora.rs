@@ -60,7 +60,11 @@ pub(crate) fn published_name(namespace: &str, model: &str) -> String {
 }
 
 /// Puts the adapters before the user's own arguments, unless the user names modules already.
-pub(super) fn inject_arguments(pod: &mut PodSpec, subject: &Subject, adapters: &[Adapter]) -> Result<(), Error> {
+pub(super) fn inject_arguments(
+    pod: &mut PodSpec,
+    subject: &Subject,
+    adapters: &[Adapter],
+) -> Result<(), Error> {
     let main = container_mut(pod, MAIN).ok_or(Error::AddMainContainer)?;
     let names_modules = |text: &String| text.contains("--lora-modules");
     let in_variable = main

@@ -195,7 +195,11 @@ pub(crate) fn container_mut<'p>(pod: &'p mut PodSpec, name: &str) -> Option<&'p 
 
 /// A variable with a value.
 pub(crate) fn env(name: &str, value: &str) -> EnvVar {
-    EnvVar { name: name.to_owned(), value: Some(value.to_owned()).filter(|value| !value.is_empty()), value_from: None }
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()).filter(|value| !value.is_empty()),
+        value_from: None,
+    }
 }
 
 /// Adds a variable unless there is one of that name.

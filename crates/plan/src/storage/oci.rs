@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use compose::{OciModelMode, StorageInitializer};
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, ImageVolumeSource, PodSpec, ResourceRequirements, SecurityContext, Volume,
-    VolumeMount,
+    Container, EmptyDirVolumeSource, ImageVolumeSource, PodSpec, ResourceRequirements, SecurityContext,
+    Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -62,14 +62,21 @@ pub(super) fn attach_native(pod: &mut PodSpec, image: &str, path: &str) -> Resul
 }
 
 /// Attaches an image as a container that links its own root to the model's path.
-fn attach_modelcar(pod: &mut PodSpec, image: &str, path: &str, settings: &StorageInitializer) -> Result<(), Error> {
+fn attach_modelcar(
+    pod: &mut PodSpec,
+    image: &str,
+    path: &str,
+    settings: &StorageInitializer,
+) -> Result<(), Error> {
     let (parent, _) = path.rsplit_once('/').unwrap_or(("", path));
     let mount = VolumeMount {
         mount_path: parent.to_owned(),
         name: PROVISION_VOLUME.to_owned(),
         ..VolumeMount::default()
     };
-    let user = settings.modelcar_uid.map(|uid| SecurityContext { run_as_user: Some(uid), ..SecurityContext::default() });
+    let user = settings
+        .modelcar_uid
+        .map(|uid| SecurityContext { run_as_user: Some(uid), ..SecurityContext::default() });
     let main = container_mut(pod, MAIN).ok_or_else(|| Error::NameContainer(MAIN.to_owned()))?;
     add_mount(main, mount.clone());
     add_env(main, env("MODEL_INIT_MODE", "async"));

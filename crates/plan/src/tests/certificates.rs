@@ -74,7 +74,10 @@ fn it_is_kept_as_long_as_it_will_do() {
     assert_eq!(order.verdict(None, now()), Verdict::Issue("there is no Secret"));
     let secret = order.with(&issued(&order, 2040), now());
     assert_eq!(order.verdict(Some(&secret), now()), Verdict::Keep);
-    assert_eq!(secret["metadata"]["annotations"]["certificates.kserve.io/expiration"], "2034-05-30T12:00:00Z");
+    assert_eq!(
+        secret["metadata"]["annotations"]["certificates.kserve.io/expiration"],
+        "2034-05-30T12:00:00Z"
+    );
     assert_eq!(order.keeping(&secret), secret);
     let much_later = now().checked_add(Span::new().hours(9 * 365 * 24)).unwrap();
     assert_eq!(order.verdict(Some(&secret), much_later), Verdict::Issue("it is time to renew it"));

@@ -36,7 +36,9 @@ fn the_model_is_downloaded_beside_the_engine_and_mounted_read_only() {
     let download = container(pod, "initContainers", "storage-initializer");
     assert_eq!(download["args"], json!(["hf://org/tiny", "/mnt/models"]));
     let mounts = container(pod, "containers", "main")["volumeMounts"].as_array().unwrap();
-    assert!(mounts.contains(&json!({"mountPath": "/mnt/models", "name": "kserve-provision-location", "readOnly": true})));
+    assert!(mounts.contains(
+        &json!({"mountPath": "/mnt/models", "name": "kserve-provision-location", "readOnly": true})
+    ));
 }
 
 #[test]
@@ -76,7 +78,8 @@ fn an_unknown_scheme_ends_the_plan_before_any_half_of_it() {
 fn claims_and_images_are_mounted_without_an_initializer() {
     let spec = |uri: &str| json!({"model": {"uri": uri}, "storageInitializer": {"enabled": false}});
     let claim = plan(&facts(service("demo", spec("pvc://claim/sub/path")), &[]));
-    let mounts = &container(pod(find(&claim, "Deployment", "demo-kserve")), "containers", "main")["volumeMounts"];
+    let mounts =
+        &container(pod(find(&claim, "Deployment", "demo-kserve")), "containers", "main")["volumeMounts"];
     let mount = json!({"mountPath": "/mnt/models", "name": "kserve-pvc-source", "readOnly": true, "subPath": "sub/path"});
     assert!(mounts.as_array().unwrap().contains(&mount), "{mounts}");
     let image = plan(&facts(service("demo", spec("oci+native://registry/model:1")), &[]));
@@ -98,8 +101,10 @@ fn credentials_of_the_default_account_reach_the_download_alone() {
     });
     let plan = plan(&facts(service("demo", json!({})), &[account, secret]));
     let pod = pod(find(&plan, "Deployment", "demo-kserve"));
-    let token = json!({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"key": "HF_TOKEN", "name": "hub"}}});
-    let env = |list: &str, name: &str| container(pod, list, name)["env"].as_array().cloned().unwrap_or_default();
+    let token =
+        json!({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"key": "HF_TOKEN", "name": "hub"}}});
+    let env =
+        |list: &str, name: &str| container(pod, list, name)["env"].as_array().cloned().unwrap_or_default();
     assert!(env("initContainers", "storage-initializer").contains(&token));
     assert!(!env("containers", "main").contains(&token));
 }
@@ -121,7 +126,10 @@ fn an_hpa_follows_the_wanted_number_of_replicas() {
     let hpa = find(&plan, "HorizontalPodAutoscaler", "demo-kserve-hpa");
     let target = &hpa["spec"]["metrics"][0]["external"]["target"];
     assert_eq!(*target, json!({"type": "AverageValue", "averageValue": "1"}));
-    assert!(find(&plan, "Deployment", "demo-kserve")["spec"]["replicas"].is_null(), "the autoscaler sets them");
+    assert!(
+        find(&plan, "Deployment", "demo-kserve")["spec"]["replicas"].is_null(),
+        "the autoscaler sets them"
+    );
 }
 
 #[test]
@@ -181,7 +189,11 @@ fn a_picker_that_wants_tokens_gets_a_tokenizer_and_its_address() {
     let router = json!({"route": {}, "gateway": {}, "scheduler": {"config": {"inline": config}}});
     let plan = plan(&facts(service("demo", json!({"router": router})), &[]));
     find(&plan, "Deployment", "demo-tokenizer");
-    let picker = container(pod(find(&plan, "Deployment", "demo-kserve-router-scheduler")), "containers", "main");
+    let picker =
+        container(pod(find(&plan, "Deployment", "demo-kserve-router-scheduler")), "containers", "main");
     let args: Vec<&str> = picker["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert!(args.iter().any(|arg| arg.contains("http://demo-tokenizer.team.svc.cluster.local:8000")), "{args:?}");
+    assert!(
+        args.iter().any(|arg| arg.contains("http://demo-tokenizer.team.svc.cluster.local:8000")),
+        "{args:?}"
+    );
 }

@@ -28,7 +28,9 @@ fn a_stopped_service_keeps_no_roles() {
     assert_eq!(plan.steps, []);
     assert_eq!(plan, teardown(&after));
     let gone: Vec<&str> = plan.absent.iter().map(|key| key.kind.as_str()).collect();
-    for kind in ["Deployment", "Secret", "Role", "RoleBinding", "ClusterRoleBinding", "ServiceAccount", "HTTPRoute"] {
+    for kind in
+        ["Deployment", "Secret", "Role", "RoleBinding", "ClusterRoleBinding", "ServiceAccount", "HTTPRoute"]
+    {
         assert!(gone.contains(&kind), "{kind} stays: {gone:?}");
     }
 }
@@ -53,11 +55,14 @@ fn a_selector_has_no_label_of_a_user_and_never_changes() {
     let asked = selector(&first);
     assert!(asked["matchLabels"]["color"].is_null());
     let mut after = carried_out(&facts, &first);
-    let edited = service("demo", json!({
-        "labels": {"color": "blue", "app.kubernetes.io/component": "mine"},
-        "prefill": {"template": {"containers": [{"name": "main"}]}},
-        "router": routed(),
-    }));
+    let edited = service(
+        "demo",
+        json!({
+            "labels": {"color": "blue", "app.kubernetes.io/component": "mine"},
+            "prefill": {"template": {"containers": [{"name": "main"}]}},
+            "router": routed(),
+        }),
+    );
     after.service = edited.into();
     let second = plan(&after);
     assert_eq!(selector(&second), asked);
@@ -87,7 +92,11 @@ fn replicas_that_an_autoscaler_set_are_not_asked_for() {
     let owner = |manager: &str| json!({"manager": manager, "fieldsV1": {"f:spec": {"f:replicas": {}}}});
     live["metadata"]["managedFields"] = json!([owner("llmisvc")]);
     after.objects.insert(live.clone()).unwrap();
-    assert_eq!(find(&plan(&after), "Deployment", "demo-kserve")["spec"]["replicas"], 5, "dropping them would reset them");
+    assert_eq!(
+        find(&plan(&after), "Deployment", "demo-kserve")["spec"]["replicas"],
+        5,
+        "dropping them would reset them"
+    );
     live["metadata"]["managedFields"] = json!([owner("llmisvc"), owner("horizontal-pod-autoscaler")]);
     after.objects.insert(live).unwrap();
     assert!(find(&plan(&after), "Deployment", "demo-kserve")["spec"]["replicas"].is_null());
@@ -98,10 +107,13 @@ fn the_picker_stays_with_the_configuration_it_was_made_with() {
     let facts = facts(service("demo", json!({"router": routed()})), &[]);
     let first = plan(&facts);
     let mut after = carried_out(&facts, &first);
-    after.service = service("demo", json!({
-        "prefill": {"template": {"containers": [{"name": "main"}]}},
-        "router": routed(),
-    }))
+    after.service = service(
+        "demo",
+        json!({
+            "prefill": {"template": {"containers": [{"name": "main"}]}},
+            "router": routed(),
+        }),
+    )
     .into();
     let args = |plan: &crate::Plan| {
         let picker = find(plan, "Deployment", "demo-kserve-router-scheduler");

@@ -94,7 +94,9 @@ fn objects(plan: &Plan) -> impl Iterator<Item = &Value> {
 
 fn keys(plan: &Plan) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    objects(plan).map(|object| format!("{} {}", text(&object["kind"]), text(&object["metadata"]["name"]))).collect()
+    objects(plan)
+        .map(|object| format!("{} {}", text(&object["kind"]), text(&object["metadata"]["name"])))
+        .collect()
 }
 
 fn pod(deployment: &Value) -> &Value {

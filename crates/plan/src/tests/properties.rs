@@ -8,7 +8,8 @@ use crate::build;
 
 /// Names that an API server takes for a service, up to the longest.
 fn names() -> impl Strategy<Value = String> {
-    ("[a-z]", "[a-z0-9-]{0,250}", "[a-z0-9]").prop_map(|(first, middle, last)| format!("{first}{middle}{last}"))
+    ("[a-z]", "[a-z0-9-]{0,250}", "[a-z0-9]")
+        .prop_map(|(first, middle, last)| format!("{first}{middle}{last}"))
 }
 
 fn specs() -> impl Strategy<Value = Value> {

@@ -15,7 +15,12 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// Plans, carries out, adds what the cluster reports, and judges.
-fn judged(facts: &Facts, reports: &[Value], previous: Option<&LLMInferenceServiceStatus>, now: Timestamp) -> Judged {
+fn judged(
+    facts: &Facts,
+    reports: &[Value],
+    previous: Option<&LLMInferenceServiceStatus>,
+    now: Timestamp,
+) -> Judged {
     let plan = plan(facts);
     let mut after = carried_out(facts, &plan);
     for report in reports {
@@ -183,12 +188,10 @@ fn what_the_api_server_refuses_is_reported_on_the_part_it_belongs_to() {
     let facts = facts(service("demo", json!({"router": routed()})), &[]);
     let plan = plan(&facts);
     let merged = compose::compose(&facts).unwrap();
-    let key = kinds::ObjectKey::new("gateway.networking.k8s.io/v1", "HTTPRoute", Some("team"), "demo-kserve-route");
-    let seen = Seen {
-        objects: Objects::new(),
-        errors: vec![(key, "too many rules".to_owned())],
-        ..Seen::default()
-    };
+    let key =
+        kinds::ObjectKey::new("gateway.networking.k8s.io/v1", "HTTPRoute", Some("team"), "demo-kserve-route");
+    let seen =
+        Seen { objects: Objects::new(), errors: vec![(key, "too many rules".to_owned())], ..Seen::default() };
     let judged = judge(&facts, Ok(&merged), &plan, &seen, None, at(1));
     assert_eq!(reason(&judged, "HTTPRoutesReady"), "HTTPRouteReconcileError");
     assert_eq!(reason(&judged, "Ready"), "HTTPRouteReconcileError");
@@ -209,7 +212,8 @@ fn a_service_that_cannot_be_composed_says_what_is_missing() {
 
 #[test]
 fn a_missing_gateway_is_named_and_nothing_behind_it_is_made() {
-    let router = json!({"route": {}, "gateway": {"refs": [{"name": "gone", "namespace": "edge"}]}, "scheduler": {}});
+    let router =
+        json!({"route": {}, "gateway": {"refs": [{"name": "gone", "namespace": "edge"}]}, "scheduler": {}});
     let facts = facts(service("demo", json!({"router": router})), &[]);
     assert!(!super::keys(&plan(&facts)).iter().any(|key| key.starts_with("HTTPRoute")));
     let judged = judged(&facts, &[], None, at(1));
@@ -222,7 +226,8 @@ fn a_service_without_a_route_has_one_address_inside_the_cluster() {
     let facts = facts(service("demo", json!({})), &[]);
     let judged = judged(&facts, &[available("demo-kserve")], None, at(1));
     assert_eq!(condition(&judged, "Ready").status, ConditionStatus::True);
-    let addresses: Vec<_> = judged.status.addresses.iter().filter_map(|address| address.url.as_deref()).collect();
+    let addresses: Vec<_> =
+        judged.status.addresses.iter().filter_map(|address| address.url.as_deref()).collect();
     assert_eq!(addresses, ["http://demo-kserve-workload-svc.team.svc.cluster.local"]);
     assert_eq!(judged.status.url, None);
 }

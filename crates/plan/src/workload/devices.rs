@@ -16,7 +16,8 @@ pub(crate) fn object(subject: &Subject) -> Option<Value> {
         return None;
     }
     let mut exactly = json!({"deviceClassName": class});
-    let count = annotations.get(DRA_DEVICE_COUNT).and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(1);
+    let count =
+        annotations.get(DRA_DEVICE_COUNT).and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(1);
     if count > 1 {
         exactly["count"] = json!(count);
     }

@@ -26,8 +26,10 @@ fn attach_tier(pod: &mut PodSpec, index: usize, tier: &FileSystemTierSpec) {
     let mut sub_path = None;
     let mut storage = None;
     if let Some(empty_dir) = &tier.empty_dir {
-        volume.empty_dir =
-            Some(EmptyDirVolumeSource { size_limit: Some(empty_dir.size.clone()), ..EmptyDirVolumeSource::default() });
+        volume.empty_dir = Some(EmptyDirVolumeSource {
+            size_limit: Some(empty_dir.size.clone()),
+            ..EmptyDirVolumeSource::default()
+        });
         storage = Some(empty_dir.size.clone());
     } else if let Some(claim) = &tier.pvc {
         if let Some(spec) = &claim.spec {

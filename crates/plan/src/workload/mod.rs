@@ -24,7 +24,9 @@ pub(crate) const SIDECAR: &str = "llm-d-routing-sidecar";
 pub(crate) enum Error {
     #[error("failed to attach model artifacts to {what}: {source}")]
     FixModel { what: &'static str, source: crate::storage::Error },
-    #[error("failed to fetch existing {what} service account {namespace}/{name}: ServiceAccount \"{name}\" not found")]
+    #[error(
+        "failed to fetch existing {what} service account {namespace}/{name}: ServiceAccount \"{name}\" not found"
+    )]
     CreateServiceAccount { what: &'static str, namespace: String, name: String },
 }
 

@@ -87,7 +87,10 @@ fn prefill_half<'a>(subject: &Subject<'a>) -> Option<Half<'a>> {
         worker_component: "llminferenceservice-workload-worker-prefill",
         role: "prefill",
         trace_role: TraceRole::Prefill,
-        has_subgroups: workload.parallelism.as_ref().is_some_and(|parallelism| parallelism.is_data_parallel()),
+        has_subgroups: workload
+            .parallelism
+            .as_ref()
+            .is_some_and(|parallelism| parallelism.is_data_parallel()),
     })
 }
 
@@ -177,13 +180,21 @@ fn leader_worker_set(subject: &Subject, half: &Half) -> Result<Value, Error> {
     spec.insert("leaderWorkerTemplate".to_owned(), Value::Object(group));
     spec.insert("rolloutStrategy".to_owned(), rollout(workload.rollout_strategy.as_ref()));
     spec.insert("startupPolicy".to_owned(), json!("LeaderCreated"));
-    Ok(subject.annotated_object(API_VERSION, "LeaderWorkerSet", &half.name, labels, annotations, json!({"spec": spec})))
+    Ok(subject.annotated_object(
+        API_VERSION,
+        "LeaderWorkerSet",
+        &half.name,
+        labels,
+        annotations,
+        json!({"spec": spec}),
+    ))
 }
 
 /// A rollout that says one limit has the other at LeaderWorkerSet's default.
 fn rollout(rollout: Option<&RolloutStrategy>) -> Value {
     let Some(rollout) = rollout else { return json!({"type": "RollingUpdate"}) };
-    let limit = |value: &Option<_>, default: i32| value.as_ref().map_or_else(|| json!(default), |value| json!(value));
+    let limit =
+        |value: &Option<_>, default: i32| value.as_ref().map_or_else(|| json!(default), |value| json!(value));
     json!({
         "type": "RollingUpdate",
         "rollingUpdateConfiguration": {

@@ -76,8 +76,12 @@ impl Completion<'_> {
         if has_sidecar(Some(template)) && subject.spec.router.is_some() {
             set_pool_name(&mut pod, subject);
         }
-        let attachment =
-            Attachment { path: MODEL_PATH, with_adapters: true, account: self.account, live_pod: self.live_pod };
+        let attachment = Attachment {
+            path: MODEL_PATH,
+            with_adapters: true,
+            account: self.account,
+            live_pod: self.live_pod,
+        };
         attach(&mut pod, subject, &attachment)
             .map_err(|source| Error::FixModel { what: self.what, source })?;
         kv_cache::attach(&mut pod, self.workload);

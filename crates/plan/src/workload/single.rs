@@ -136,7 +136,11 @@ fn prefill_deployment(subject: &Subject, workload: &WorkloadSpec) -> Result<Valu
     let annotations = passed_annotations(subject, false);
     let mut pod_annotations = annotations.clone();
     pod_annotations.extend(spec_annotations(workload));
-    Ok(deployment(subject, &Shape { name: &name, base, labels, annotations, pod_annotations, workload, live }, &pod))
+    Ok(deployment(
+        subject,
+        &Shape { name: &name, base, labels, annotations, pod_annotations, workload, live },
+        &pod,
+    ))
 }
 
 /// A Deployment without its pod.
@@ -175,7 +179,8 @@ fn deployment(subject: &Subject, shape: &Shape, pod: &PodSpec) -> Value {
 /// Selector and pod labels. A selector cannot be changed, so the live one stays, and pods keep the labels that it asks
 /// for; a new one asks for our own labels alone, never for a user's.
 pub(crate) fn selector(base: &Labels, pod_labels: &Labels, live: Option<&Value>) -> (Labels, Labels) {
-    let live = live.map(|live| string_map(live, "/spec/selector/matchLabels")).filter(|labels| !labels.is_empty());
+    let live =
+        live.map(|live| string_map(live, "/spec/selector/matchLabels")).filter(|labels| !labels.is_empty());
     match live {
         Some(selector) => {
             let mut pod_labels = pod_labels.clone();
@@ -197,7 +202,8 @@ pub(crate) fn selector(base: &Labels, pod_labels: &Labels, live: Option<&Value>)
 pub(crate) fn kept_replicas(live: Option<&Value>) -> Option<i32> {
     let live = live?;
     let owns = |entry: &&Value| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null();
-    let mut owners = live["metadata"]["managedFields"].as_array().into_iter().flatten().filter(owns).peekable();
+    let mut owners =
+        live["metadata"]["managedFields"].as_array().into_iter().flatten().filter(owns).peekable();
     owners.peek()?;
     if owners.any(|entry| entry["manager"] != FIELD_MANAGER) {
         return None;

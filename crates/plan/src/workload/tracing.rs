@@ -18,7 +18,9 @@ pub(crate) enum Role {
 /// Traces the engine if the service asks for it and says where traces go.
 pub(crate) fn trace_engine(pod: &mut PodSpec, subject: &Subject, role: Role) {
     let Some(tracing) = &subject.spec.tracing else { return };
-    let Some(endpoint) = tracing.exporter_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()) else { return };
+    let Some(endpoint) = tracing.exporter_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()) else {
+        return;
+    };
     let Some(main) = container_mut(pod, MAIN) else { return };
     let args = main.args.get_or_insert_default();
     for (flag, value) in [("--otlp-traces-endpoint", endpoint), ("--collect-detailed-traces", "all")] {
@@ -70,7 +72,10 @@ fn from_field(name: &str, path: &str) -> EnvVar {
         name: name.to_owned(),
         value: None,
         value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: path.to_owned() }),
+            field_ref: Some(ObjectFieldSelector {
+                api_version: Some("v1".to_owned()),
+                field_path: path.to_owned(),
+            }),
             ..EnvVarSource::default()
         }),
     }

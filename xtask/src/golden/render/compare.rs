@@ -83,8 +83,14 @@ pub(super) fn statuses(wanted: &[Value], ours: &BTreeMap<String, Value>) -> Vec<
 }
 
 /// Words that are an API server's or Go's.
-const FOREIGN: [&str; 6] =
-    ["v1.HTTPRouteStatus", "failed to create", "failed to get defaults", "is invalid:", "dry-run", "json field"];
+const FOREIGN: [&str; 6] = [
+    "v1.HTTPRouteStatus",
+    "failed to create",
+    "failed to get defaults",
+    "is invalid:",
+    "dry-run",
+    "json field",
+];
 
 fn drop_foreign_messages(wanted: &mut Value, ours: &mut Value) {
     let conditions = |document: &Value| -> BTreeSet<String> {
@@ -93,7 +99,9 @@ fn drop_foreign_messages(wanted: &mut Value, ours: &mut Value) {
             .into_iter()
             .flatten()
             .filter(|condition| {
-                condition["message"].as_str().is_some_and(|text| FOREIGN.iter().any(|word| text.contains(word)))
+                condition["message"]
+                    .as_str()
+                    .is_some_and(|text| FOREIGN.iter().any(|word| text.contains(word)))
             })
             .filter_map(|condition| condition["type"].as_str().map(str::to_owned))
             .collect()
@@ -128,6 +136,38 @@ pub(super) fn certificates(wanted: &[Value], ours: &BTreeMap<String, Value>) -> 
         let mut found = Vec::new();
         differ(&says, order, "", &mut found);
         lines.extend(capped(name, found));
+    }
+    lines
+}
+
+/// Differences of events. An error counts by its reason: its words are those of the condition. Their order is not compared.
+pub(super) fn events(wanted: &[Value], ours: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let shortened = |line: &str| match line.split_once(" Error ") {
+        Some((kind, _)) => format!("{kind} Error"),
+        None => line.to_owned(),
+    };
+    let mut all: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for document in wanted {
+        let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        let events = document["events"].as_array().into_iter().flatten();
+        let lines = events.map(|event| {
+            shortened(&format!(
+                "{} {} {}",
+                text(event, "type"),
+                text(event, "reason"),
+                text(event, "message")
+            ))
+        });
+        all.entry(document["service"].as_str().unwrap_or_default()).or_default().extend(lines);
+    }
+    let names: BTreeSet<&str> = all.keys().copied().chain(ours.keys().map(String::as_str)).collect();
+    let mut lines = Vec::new();
+    for name in names {
+        let wanted: Vec<String> = all.get(name).into_iter().flatten().cloned().collect();
+        let mut ours: Vec<String> =
+            ours.get(name).into_iter().flatten().map(|line| shortened(line)).collect();
+        ours.dedup();
+        lines.extend(lists(&wanted, &ours).into_iter().map(|line| format!("{name}: {line}")));
     }
     lines
 }
@@ -183,7 +223,13 @@ fn differ(wanted: &Value, ours: &Value, path: &str, found: &mut Vec<String>) {
         }
         (Value::Array(wanted), Value::Array(ours)) => {
             if wanted.len() != ours.len() {
-                found.push(format!("{path}: {} items, wanted {}: {} / {}", ours.len(), wanted.len(), short(&json!(ours)), short(&json!(wanted))));
+                found.push(format!(
+                    "{path}: {} items, wanted {}: {} / {}",
+                    ours.len(),
+                    wanted.len(),
+                    short(&json!(ours)),
+                    short(&json!(wanted))
+                ));
                 return;
             }
             for (index, (wanted, ours)) in wanted.iter().zip(ours).enumerate() {

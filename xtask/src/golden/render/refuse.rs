@@ -15,11 +15,15 @@ pub(super) fn refusal(child: &Value, present: Option<&Value>) -> Option<String> 
         .flatten()
         .find(|(_, value)| value.as_str().is_some_and(|value| value.len() > MAX_LABEL_BYTES));
     if let Some((label, _)) = too_long {
-        return Some(format!("{kind} {name:?} is invalid: metadata.labels[{label}]: must be no more than 63 bytes"));
+        return Some(format!(
+            "{kind} {name:?} is invalid: metadata.labels[{label}]: must be no more than 63 bytes"
+        ));
     }
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
     if kind == "Service" && (name.contains('.') || !starts_well) {
-        return Some(format!("Service {name:?} is invalid: metadata.name: a DNS-1035 label must start with a letter"));
+        return Some(format!(
+            "Service {name:?} is invalid: metadata.name: a DNS-1035 label must start with a letter"
+        ));
     }
     if let Some(present) = present {
         let immutable = match kind {
@@ -34,8 +38,12 @@ pub(super) fn refusal(child: &Value, present: Option<&Value>) -> Option<String> 
     let pod = child.pointer("/spec/template/spec")?;
     let list = |field: &str| pod[field].as_array().cloned().unwrap_or_default();
     if list("containers").iter().any(|container| container["name"].as_str().is_none_or(str::is_empty)) {
-        return Some(format!("{kind} {name:?} is invalid: spec.template.spec.containers: name: Required value"));
+        return Some(format!(
+            "{kind} {name:?} is invalid: spec.template.spec.containers: name: Required value"
+        ));
     }
-    let two_sources = list("volumes").iter().any(|volume| volume.as_object().is_some_and(|volume| volume.len() > 2));
-    two_sources.then(|| format!("{kind} {name:?} is invalid: volumes: may not specify more than 1 volume type"))
+    let two_sources =
+        list("volumes").iter().any(|volume| volume.as_object().is_some_and(|volume| volume.len() > 2));
+    two_sources
+        .then(|| format!("{kind} {name:?} is invalid: volumes: may not specify more than 1 volume type"))
 }

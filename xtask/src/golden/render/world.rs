@@ -9,12 +9,15 @@ use api::admission::Request;
 use compose::{Facts, Settings};
 use jiff::Timestamp;
 use kinds::{ObjectKey, Objects};
-use plan::{CertificateOrder, Plan, Seen};
+use plan::{CertificateOrder, Change, Plan, Seen, Verb};
 use serde_json::{Value, json};
 
 const SERVICE: (&str, &str) = ("serving.kserve.io/v1alpha2", "LLMInferenceService");
 /// Rounds after which a case that still changes is an error.
 const MAX_ROUNDS: usize = 12;
+
+/// What was refused, and what was written.
+type Carried = (Vec<(ObjectKey, String)>, Vec<Change>);
 
 /// Everything that exists in a case.
 pub(super) struct World {
@@ -27,6 +30,8 @@ pub(super) struct World {
     certificates: BTreeMap<String, CertificateOrder>,
     /// What each service's certificate covers.
     issued: BTreeMap<String, CertificateOrder>,
+    /// Events of each service since this was last emptied, as `type reason message`.
+    pub(super) events: BTreeMap<String, BTreeSet<String>>,
     /// Secrets whose certificate was issued anew since this was last emptied.
     pub(super) reissued: BTreeSet<String>,
     /// What was deleted since this was last emptied.
@@ -39,13 +44,15 @@ impl World {
         let mut objects = Objects::new();
         let mut documents = Vec::new();
         let presets = root.join("presets");
-        let mut files: Vec<_> = std::fs::read_dir(&presets)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(&presets)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.sort();
         files.push(presets.join("cluster/system.yaml"));
         // `pin` starts as `tls` and is changed by the case itself.
         let profile_file = presets.join(format!("cluster/{profile}.yaml"));
         files.push(if profile_file.exists() { profile_file } else { presets.join("cluster/tls.yaml") });
-        for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
+        for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "yaml"))
+        {
             documents.extend(super::read(file)?);
         }
         objects.add_document(json!({
@@ -58,6 +65,7 @@ impl World {
             planned: BTreeMap::new(),
             certificates: BTreeMap::new(),
             issued: BTreeMap::new(),
+            events: BTreeMap::new(),
             reissued: BTreeSet::new(),
             deleted: Vec::new(),
             now: "2026-01-01T00:00:00Z".parse()?,
@@ -133,6 +141,7 @@ impl World {
     pub(super) fn begin(&mut self) {
         self.deleted.clear();
         self.reissued.clear();
+        self.events.clear();
     }
 
     /// Rounds until nothing changes.
@@ -155,7 +164,8 @@ impl World {
     }
 
     fn reconcile(&mut self, name: &str) -> Result<()> {
-        let Some(service) = self.objects.get(SERVICE.0, SERVICE.1, Some(&self.namespace), name).cloned() else {
+        let Some(service) = self.objects.get(SERVICE.0, SERVICE.1, Some(&self.namespace), name).cloned()
+        else {
             return Ok(());
         };
         let facts = Facts {
@@ -172,10 +182,14 @@ impl World {
             }
             Err(_) => Plan::default(),
         };
-        let errors = self.carry_out(name, &plan, composed.is_err())?;
-        let seen = Seen { objects: self.objects.clone(), errors, ..Seen::default() };
+        let (errors, changes) = self.carry_out(name, &plan, composed.is_err())?;
+        let seen = Seen { objects: self.objects.clone(), errors, changes };
         let previous = service.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
         let judged = plan::judge(&facts, composed.as_ref(), &plan, &seen, previous.as_ref(), self.now);
+        for event in &judged.events {
+            let line = format!("{} {} {}", event.type_.as_str(), event.reason, event.message);
+            self.events.entry(name.to_owned()).or_default().insert(line);
+        }
         let mut updated = (*service).clone();
         updated["status"] = serde_json::to_value(&judged.status)?;
         self.objects.insert(Arc::new(updated))?;
@@ -183,9 +197,11 @@ impl World {
     }
 
     /// Makes the planned children live, as an API server would keep them. What it refuses ends the pass.
-    fn carry_out(&mut self, name: &str, plan: &Plan, failed: bool) -> Result<Vec<(ObjectKey, String)>> {
+    fn carry_out(&mut self, name: &str, plan: &Plan, failed: bool) -> Result<Carried> {
         let mut errors = Vec::new();
+        let mut changes = Vec::new();
         let mut planned = Vec::new();
+        let mut uncovered = Vec::new();
         for order in &plan.certificates {
             self.certificates.insert(name.to_owned(), order.clone());
             let covered = self.issued.get(name).is_some_and(|issued| {
@@ -195,6 +211,7 @@ impl World {
             if !covered {
                 if self.objects.contains(&order.key()) {
                     self.reissued.insert(order.key().to_string());
+                    uncovered.push(order.key());
                 }
                 self.issued.insert(name.to_owned(), order.clone());
             }
@@ -214,6 +231,22 @@ impl World {
                 planned.truncate(index);
                 break;
             }
+            let old = self
+                .planned
+                .get(name)
+                .into_iter()
+                .flatten()
+                .find(|old| ObjectKey::of(old).as_ref() == Ok(&key));
+            let verb = match (&present, old) {
+                (None, _) => Some(Verb::Create),
+                (Some(_), Some(old))
+                    if super::compare::is_written(old, child) || uncovered.contains(&key) =>
+                {
+                    Some(Verb::Update)
+                }
+                (Some(_), _) => None,
+            };
+            changes.extend(verb.map(|verb| Change { verb, key: key.clone() }));
             let mut live = child.clone();
             if let Some(status) = present.as_deref().and_then(|present| present.get("status")) {
                 live["status"] = status.clone();
@@ -231,23 +264,26 @@ impl World {
                         self.issued.remove(name);
                     }
                     self.deleted.push(listed(key));
+                    changes.push(Change { verb: Verb::Delete, key: key.clone() });
                 }
             }
         }
         if failed && plan.steps.is_empty() && plan.absent.is_empty() {
-            return Ok(errors);
+            return Ok((errors, changes));
         }
         if plan.failure.is_some() || !errors.is_empty() {
             // What comes after a failure stays as it was.
             for child in self.planned.remove(name).unwrap_or_default() {
                 let key = ObjectKey::of(&child)?;
-                if self.objects.contains(&key) && planned.iter().all(|new| ObjectKey::of(new).as_ref() != Ok(&key)) {
+                if self.objects.contains(&key)
+                    && planned.iter().all(|new| ObjectKey::of(new).as_ref() != Ok(&key))
+                {
                     planned.push(child);
                 }
             }
         }
         self.planned.insert(name.to_owned(), planned);
-        Ok(errors)
+        Ok((errors, changes))
     }
 
     /// An address of the range of Services that no Service has.
@@ -287,7 +323,9 @@ impl World {
         self.planned
             .values()
             .flatten()
-            .filter_map(|child| Some((ObjectKey::of(child).ok()?.to_string(), super::compare::normalized(child.clone()))))
+            .filter_map(|child| {
+                Some((ObjectKey::of(child).ok()?.to_string(), super::compare::normalized(child.clone())))
+            })
             .collect()
     }
 

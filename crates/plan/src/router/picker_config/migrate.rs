@@ -72,7 +72,9 @@ pub(super) fn migrate(pod: &mut PodSpec, subject: &Subject) -> Result<(), Error>
             }
         }
     }
-    if version >= Version(0, 9, 0) && !config.as_ref().is_some_and(|config| has_plugin(config, "precise-prefix-cache-scorer")) {
+    if version >= Version(0, 9, 0)
+        && !config.as_ref().is_some_and(|config| has_plugin(config, "precise-prefix-cache-scorer"))
+    {
         pod.containers.retain(|container| container.name != "tokenizer");
     }
     if version >= Version(0, 10, 0) {
@@ -91,10 +93,8 @@ pub(super) fn migrate(pod: &mut PodSpec, subject: &Subject) -> Result<(), Error>
             parameters.insert(parameter.to_owned(), value);
         }
         match &mut config {
-            Some(config) if !parameters.is_empty() => {
-                if !has_plugin(config, "metrics-data-source") {
-                    plugins(config).push(json!({"type": "metrics-data-source", "parameters": parameters}));
-                }
+            Some(config) if !parameters.is_empty() && !has_plugin(config, "metrics-data-source") => {
+                plugins(config).push(json!({"type": "metrics-data-source", "parameters": parameters}));
             }
             None if !given.is_empty() => {
                 return Err(Error::InlineServerMetrics { deployment, flags: given.join(", ") });
@@ -212,7 +212,8 @@ fn update_handlers(config: &mut Value) {
     let mut index = 0;
     while index < plugins(config).len() {
         let plugin = &mut plugins(config)[index];
-        let is_handler = plugin["type"] == "disagg-profile-handler" && plugin["parameters"]["deciders"].is_null();
+        let is_handler =
+            plugin["type"] == "disagg-profile-handler" && plugin["parameters"]["deciders"].is_null();
         let parameters = plugin.get_mut("parameters").and_then(Value::as_object_mut).filter(|_| is_handler);
         if let Some(parameters) = parameters {
             let threshold = parameters.remove("threshold");
@@ -317,11 +318,14 @@ fn use_tokenizer(config: &mut Value, url: &str) {
             }
         }
         *plugins(config) = replaced;
-        for profile in config.get_mut("schedulingProfiles").and_then(Value::as_array_mut).into_iter().flatten() {
+        for profile in
+            config.get_mut("schedulingProfiles").and_then(Value::as_array_mut).into_iter().flatten()
+        {
             let Some(references) = profile.get_mut("plugins").and_then(Value::as_array_mut) else { continue };
             let mut seen = false;
             references.retain_mut(|reference| {
-                let renamed = reference["pluginRef"].as_str().is_some_and(|name| names.iter().any(|old| old == name));
+                let renamed =
+                    reference["pluginRef"].as_str().is_some_and(|name| names.iter().any(|old| old == name));
                 if renamed {
                     reference["pluginRef"] = json!("prefix-cache-scorer");
                 }
