@@ -1,5 +1,6 @@
 //! From the objects seen to the table of routes and the statuses to publish. It decides everything and does nothing.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -184,8 +185,7 @@ impl Assessor {
                 trouble.picker =
                     Some(format!("the picker's Service {}/{} does not exist", key.0, pool.picker));
             }
-            let name = format!("{}/{}", key.0, key.1);
-            if !pools.contains_key(&name) {
+            if let Entry::Vacant(vacant) = pools.entry(format!("{}/{}", key.0, key.1)) {
                 let (scheduler, wrong) = self.pickers.of(seen, &deployments, &key.0, pool.picker);
                 if let Some(wrong) = wrong {
                     let words = format!(
@@ -195,14 +195,14 @@ impl Assessor {
                 }
                 let ports: Vec<_> = pool.ports.iter().map(|port| PortWanted::Number(*port)).collect();
                 let FoundEndpoints { endpoints, absent } = pods.endpoints(&key.0, pool.labels, &ports, false);
-                let before = self.pools.get(&name).filter(|before| {
+                let before = self.pools.get(vacant.key()).filter(|before| {
                     before.endpoints == endpoints
                         && before.absent == absent
                         && Arc::ptr_eq(&before.scheduler, &scheduler)
                 });
                 let spec =
                     before.cloned().unwrap_or_else(|| Arc::new(PoolSpec { endpoints, scheduler, absent }));
-                pools.insert(name, spec);
+                vacant.insert(spec);
             }
             wishes.extend(status::of_pool(
                 seen,

@@ -54,9 +54,8 @@ impl Publisher {
                 wishes.into_iter().filter(|wish| !written.contains_key(&wish.subject())).collect();
             let mut wait = None;
             if !open.is_empty() && open.iter().all(|wish| wish.can_wait) {
-                match tokio::time::timeout(QUIET, changed.changed()).await {
-                    Ok(_) => continue,
-                    Err(_) => {}
+                if tokio::time::timeout(QUIET, changed.changed()).await.is_ok() {
+                    continue;
                 }
             } else {
                 open.retain(|wish| !wish.can_wait);
