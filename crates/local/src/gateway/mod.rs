@@ -21,12 +21,13 @@ mod watch;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use assess::Assessor;
 use publish::Publisher;
@@ -114,13 +115,14 @@ pub fn start(
     let task = tokio::spawn(async move {
         // Dropped without a word: no time to drain.
         let shutdown = async move { stopped.await.unwrap_or_default() };
-        let serving = relay::serve(std::sync::Arc::clone(&gateway), listener, shutdown);
-        let publisher = Publisher::new(client.clone());
-        tokio::select! {
-            () = serving => {}
-            () = follow(client, assessor, &gateway, &publisher) => {}
-            () = publisher.run() => {}
-        }
+        let serving = relay::serve(Arc::clone(&gateway), listener, shutdown);
+        // Tasks of their own: a look at many objects must not keep connections waiting.
+        let mut background = JoinSet::new();
+        let publisher = Arc::new(Publisher::new(client.clone()));
+        background.spawn(follow(client, assessor, gateway, Arc::clone(&publisher)));
+        background.spawn(async move { publisher.run().await });
+        serving.await;
+        background.shutdown().await;
     });
     Ok(GatewayHandle { address, stop: Some(stop), task: Some(task) })
 }
@@ -129,8 +131,8 @@ pub fn start(
 async fn follow(
     client: kube::Client,
     mut assessor: Assessor,
-    gateway: &relay::Gateway,
-    publisher: &Publisher,
+    gateway: Arc<relay::Gateway>,
+    publisher: Arc<Publisher>,
 ) {
     let mut seen = watch::Seen::default();
     let mut changes = watch::changes(client);
