@@ -16,16 +16,17 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::Shared;
 use super::address::Addresses;
 use super::pod::{self, Cell, Stop};
-use super::Shared;
 
 /// Runs until told to end, then ends every pod within the grace period.
 pub(crate) async fn run(shared: Arc<Shared>, mut shutdown: watch::Receiver<Option<Duration>>) {
     let pods: Api<Pod> = Api::all(shared.client.clone());
     let mut events = pin!(watcher(pods, watcher::Config::default()).default_backoff());
     let (done, mut finished) = mpsc::unbounded_channel();
-    let mut agent = Agent { shared, running: HashMap::new(), addresses: Addresses::default(), done, listed: Vec::new() };
+    let mut agent =
+        Agent { shared, running: HashMap::new(), addresses: Addresses::default(), done, listed: Vec::new() };
     loop {
         tokio::select! {
             _ = shutdown.changed() => break,
@@ -124,14 +125,20 @@ impl Agent {
     }
 
     fn begin(&mut self, uid: String, pod: Pod) {
-        let recorded = pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()).and_then(|ip| ip.parse().ok());
+        let recorded =
+            pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()).and_then(|ip| ip.parse().ok());
         let address = self.addresses.assign(&uid, recorded);
         let cell = Arc::new(Cell::new(&self.shared, Arc::new(pod), address));
         claim(&cell, &uid);
         self.cells().insert(uid.clone(), Arc::clone(&cell));
         self.running.insert(uid.clone(), Entry { cell: Arc::clone(&cell), gone: false });
         let (shared, done) = (Arc::clone(&self.shared), self.done.clone());
-        let message = format!("Successfully assigned {}/{} to {}", cell.namespace(), cell.name(), shared.options.node_name);
+        let message = format!(
+            "Successfully assigned {}/{} to {}",
+            cell.namespace(),
+            cell.name(),
+            shared.options.node_name
+        );
         shared.events.tell(&cell.pod(), None, true, "Scheduled", message);
         tokio::spawn(async move {
             // A task of its own, so that a defect in one pod ends that pod alone.
@@ -201,7 +208,8 @@ fn claim(cell: &Cell, uid: &str) {
 async fn bind(shared: &Shared, pod: &Pod) {
     let (Some(namespace), Some(name)) = (&pod.metadata.namespace, &pod.metadata.name) else { return };
     let api: Api<Pod> = Api::namespaced(shared.client.clone(), namespace);
-    let patch = json!({"metadata": {"uid": pod.metadata.uid}, "spec": {"nodeName": shared.options.node_name}});
+    let patch =
+        json!({"metadata": {"uid": pod.metadata.uid}, "spec": {"nodeName": shared.options.node_name}});
     if let Err(error) = api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
         tracing::warn!(pod = name, %error, "the pod could not be bound to this node");
     }

@@ -9,13 +9,13 @@ use k8s_openapi::api::core::v1::{Container, LifecycleHandler};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::Shared;
 use super::backoff::BackOff;
 use super::launch::{self, Failure, Handle, Run};
 use super::pod::{Cell, Stop};
 use super::probes::{self, Finding, Target};
 use super::process::Exit;
 use super::status::{Ended, State};
-use super::Shared;
 
 const SIGTERM: i32 = 15;
 /// What is absent may come any moment (a Secret that is being written): look again this soon.
@@ -91,7 +91,13 @@ pub(crate) async fn supervise(
             record.ready = false;
         });
         cell.changed();
-        events.tell(&cell.pod(), Some(&container.name), true, "Started", format!("Started container {}", container.name));
+        events.tell(
+            &cell.pod(),
+            Some(&container.name),
+            true,
+            "Started",
+            format!("Started container {}", container.name),
+        );
 
         let log = Arc::clone(&run.log);
         let (exit, asked) = attend(&shared, &cell, &container, at, run).await;
@@ -174,7 +180,9 @@ async fn attend(
         Handle::Process(control) => {
             let target =
                 Target { pod_ip: cell.pod_ip(), control: control.clone(), container: Arc::clone(container) };
-            if let Some(start) = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone()) {
+            if let Some(start) =
+                container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone())
+            {
                 let (control, ip, container) = (control.clone(), cell.pod_ip(), Arc::clone(container));
                 tokio::spawn(async move { hook(&start, Some(&control), &ip, &container).await });
             }
@@ -271,7 +279,12 @@ async fn end(shared: &Shared, cell: &Cell, container: &Container, run: &mut Run,
     (&mut run.exit).await
 }
 
-async fn hook(handler: &LifecycleHandler, control: Option<&super::process::Control>, ip: &str, container: &Container) {
+async fn hook(
+    handler: &LifecycleHandler,
+    control: Option<&super::process::Control>,
+    ip: &str,
+    container: &Container,
+) {
     if let Some(pause) = &handler.sleep {
         sleep(Duration::from_secs(u64::try_from(pause.seconds).unwrap_or(0))).await;
     } else if let (Some(exec), Some(control)) = (&handler.exec, control) {

@@ -71,9 +71,11 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
 {
-    watcher(Api::all(client.clone()), watcher::Config::default()).default_backoff().filter_map(async |event| {
-        event.inspect_err(|error| tracing::debug!(%error, "a controller's watch starts again")).ok()
-    })
+    watcher(Api::all(client.clone()), watcher::Config::default()).default_backoff().filter_map(
+        async |event| {
+            event.inspect_err(|error| tracing::debug!(%error, "a controller's watch starts again")).ok()
+        },
+    )
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,13 +217,15 @@ impl State {
                 let uid = deployment.metadata.uid.as_deref().unwrap_or("");
                 let sets: Vec<&ReplicaSet> =
                     self.sets.objects.values().filter(|set| controlled_by(&set.metadata, uid)).collect();
-                let settled = deployment.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(
-                    |conditions| {
-                        conditions.iter().any(|condition| {
-                            condition.type_ == "Progressing" && condition.reason.as_deref() == Some("NewReplicaSetAvailable")
-                        })
-                    },
-                );
+                let settled =
+                    deployment.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(
+                        |conditions| {
+                            conditions.iter().any(|condition| {
+                                condition.type_ == "Progressing"
+                                    && condition.reason.as_deref() == Some("NewReplicaSetAvailable")
+                            })
+                        },
+                    );
                 let actions = rollout::deployment(deployment, &sets, now);
                 if !settled {
                     self.again.insert((kind, key.clone()));
@@ -280,7 +284,13 @@ async fn carry_out(
     (kind, key, written, None)
 }
 
-async fn one(client: &Client, node: &str, key: &Key, object: &Object, action: Action) -> kube::Result<Vec<Written>> {
+async fn one(
+    client: &Client,
+    node: &str,
+    key: &Key,
+    object: &Object,
+    action: Action,
+) -> kube::Result<Vec<Written>> {
     let (namespace, name) = key;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
@@ -335,7 +345,9 @@ async fn one(client: &Client, node: &str, key: &Key, object: &Object, action: Ac
         }
         (Action::DeploymentStatus(status), Object::Deployment(Some(old))) => {
             let change = json!({"status": replacing(old.status.as_ref(), &*status)});
-            vec![Written::Deployment(Box::new(deployments.patch_status(name, &patch, &Patch::Merge(change)).await?))]
+            vec![Written::Deployment(Box::new(
+                deployments.patch_status(name, &patch, &Patch::Merge(change)).await?,
+            ))]
         }
         _ => Vec::new(),
     })
@@ -353,6 +365,10 @@ fn version<K: Resource>(object: &K) -> u64 {
 
 fn owner<K: Resource>(object: &K, kind: &str) -> Option<Key> {
     let meta = object.meta();
-    let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true) && owner.kind == kind)?;
+    let owner = meta
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true) && owner.kind == kind)?;
     Some((meta.namespace.clone().unwrap_or_default(), owner.name.clone()))
 }

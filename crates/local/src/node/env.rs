@@ -98,7 +98,8 @@ pub(crate) fn environment(
     for from in container.env_from.iter().flatten() {
         let prefix = from.prefix.as_deref().unwrap_or("");
         let (data, missing) = if let Some(source) = &from.config_map_ref {
-            let missing = (source.optional != Some(true)).then(|| Error::ConfigMapNotFound(source.name.clone()));
+            let missing =
+                (source.optional != Some(true)).then(|| Error::ConfigMapNotFound(source.name.clone()));
             (sources.config_maps.get(&source.name), missing)
         } else if let Some(source) = &from.secret_ref {
             let missing = (source.optional != Some(true)).then(|| Error::SecretNotFound(source.name.clone()));
@@ -108,11 +109,11 @@ pub(crate) fn environment(
         };
         match (data, missing) {
             (None, Some(error)) => return Err(error),
-            (data, _) => vars.extend(
-                data.into_iter()
-                    .flatten()
-                    .map(|(key, value)| (format!("{prefix}{key}"), String::from_utf8_lossy(value).into_owned())),
-            ),
+            (data, _) => {
+                vars.extend(data.into_iter().flatten().map(|(key, value)| {
+                    (format!("{prefix}{key}"), String::from_utf8_lossy(value).into_owned())
+                }))
+            }
         }
     }
     for var in container.env.iter().flatten() {
@@ -196,11 +197,10 @@ pub(crate) fn pod_field(pod: &Pod, selector: &ObjectFieldSelector, place: &Place
     let meta = &pod.metadata;
     let spec = pod.spec.as_ref();
     let path = selector.field_path.as_str();
-    let subscript = |prefix: &str| {
-        path.strip_prefix(prefix)?.strip_prefix("['")?.strip_suffix("']")
-    };
+    let subscript = |prefix: &str| path.strip_prefix(prefix)?.strip_prefix("['")?.strip_suffix("']");
     let lines = |map: &Option<BTreeMap<String, String>>| {
-        let quoted: Vec<String> = map.iter().flatten().map(|(key, value)| format!("{key}={value:?}")).collect();
+        let quoted: Vec<String> =
+            map.iter().flatten().map(|(key, value)| format!("{key}={value:?}")).collect();
         quoted.join("\n")
     };
     let text = match path {
@@ -249,7 +249,9 @@ pub(crate) fn resource_field(
     let requests = resources.and_then(|resources| resources.requests.as_ref());
     let quantity = match group {
         "limits" => limits.and_then(|limits| limits.get(name)),
-        "requests" => requests.and_then(|requests| requests.get(name)).or(limits.and_then(|limits| limits.get(name))),
+        "requests" => {
+            requests.and_then(|requests| requests.get(name)).or(limits.and_then(|limits| limits.get(name)))
+        }
         _ => return Err(unsupported()),
     };
     let value = quantity.and_then(quantity_milli).unwrap_or(match (group, name) {
@@ -257,7 +259,8 @@ pub(crate) fn resource_field(
         ("limits", "memory") => u128::from(place.memory_bytes) * 1000,
         _ => 0,
     });
-    let divisor = selector.divisor.as_ref().and_then(quantity_milli).filter(|divisor| *divisor > 0).unwrap_or(1000);
+    let divisor =
+        selector.divisor.as_ref().and_then(quantity_milli).filter(|divisor| *divisor > 0).unwrap_or(1000);
     Ok(value.div_ceil(divisor).to_string())
 }
 

@@ -19,7 +19,9 @@ fn references_expand_and_what_names_nothing_stays() {
 
 #[test]
 fn quantities_are_read_in_every_notation() {
-    for (text, milli) in [("1", 1000), ("500m", 500), ("1.5", 1500), ("2Ki", 2_048_000), ("1k", 1_000_000), ("1e3", 1_000_000)] {
+    for (text, milli) in
+        [("1", 1000), ("500m", 500), ("1.5", 1500), ("2Ki", 2_048_000), ("1k", 1_000_000), ("1e3", 1_000_000)]
+    {
         assert_eq!(quantity_milli(&Quantity(text.into())), Some(milli), "{text}");
     }
     assert_eq!(quantity_milli(&Quantity("abc".into())), None);
@@ -35,8 +37,10 @@ fn a_missing_limit_is_that_of_the_machine_and_results_round_up() {
         memory_bytes: 1 << 30,
     };
     let container: Container =
-        serde_json::from_value(json!({"name": "c", "resources": {"limits": {"cpu": "1500m"}}})).expect("a container");
-    let field = |text: &str| ResourceFieldSelector { resource: text.into(), ..ResourceFieldSelector::default() };
+        serde_json::from_value(json!({"name": "c", "resources": {"limits": {"cpu": "1500m"}}}))
+            .expect("a container");
+    let field =
+        |text: &str| ResourceFieldSelector { resource: text.into(), ..ResourceFieldSelector::default() };
     let value = |text: &str| resource_field(&Pod::default(), &container, &field(text), &place);
     assert_eq!(value("limits.cpu"), Ok("2".into()));
     assert_eq!(value("requests.cpu"), Ok("2".into()));

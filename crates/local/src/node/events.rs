@@ -17,7 +17,13 @@ pub(crate) struct Events {
 }
 
 enum Entry {
-    Tell { pod: ObjectReference, container: Option<String>, kind: &'static str, reason: &'static str, message: String },
+    Tell {
+        pod: ObjectReference,
+        container: Option<String>,
+        kind: &'static str,
+        reason: &'static str,
+        message: String,
+    },
     Flush(oneshot::Sender<()>),
 }
 
@@ -29,7 +35,14 @@ impl Events {
     }
 
     /// `container` is the field path's name; absent speaks of the pod.
-    pub(crate) fn tell(&self, pod: &Pod, container: Option<&str>, normal: bool, reason: &'static str, message: String) {
+    pub(crate) fn tell(
+        &self,
+        pod: &Pod,
+        container: Option<&str>,
+        normal: bool,
+        reason: &'static str,
+        message: String,
+    ) {
         let pod = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
@@ -54,7 +67,8 @@ impl Events {
 }
 
 async fn write(client: Client, node: String, mut entries: mpsc::UnboundedReceiver<Entry>) {
-    let mut written: HashMap<(Option<String>, Option<String>, &'static str, String), (String, i32)> = HashMap::new();
+    let mut written: HashMap<(Option<String>, Option<String>, &'static str, String), (String, i32)> =
+        HashMap::new();
     while let Some(entry) = entries.recv().await {
         let (mut pod, container, kind, reason, message) = match entry {
             Entry::Tell { pod, container, kind, reason, message } => (pod, container, kind, reason, message),

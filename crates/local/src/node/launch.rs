@@ -26,9 +26,29 @@ use super::{EngineCall, Shared, processes, volumes};
 /// Variables of this machine that a container gets unless it sets them: what a program needs to be found,
 /// to find its libraries and the network, and to be allowed to download. Nothing else leaks in.
 const INHERITED: &[&str] = &[
-    "PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "VIRTUAL_ENV",
-    "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "HF_TOKEN", "HF_ENDPOINT", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "CUDA_HOME",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "HF_TOKEN",
+    "HF_ENDPOINT",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
 ];
 
 /// One run of a container.
@@ -68,12 +88,11 @@ pub(crate) async fn launch(
 ) -> Result<Run, Failure> {
     let pod = cell.pod();
     let refused = |reason| move |message: String| Failure { reason, message };
-    let sources = load(&shared.client, &pod).await.map_err(|error| refused("ContainerCreating")(error.to_string()))?;
+    let sources =
+        load(&shared.client, &pod).await.map_err(|error| refused("ContainerCreating")(error.to_string()))?;
     let place = cell.place(shared);
-    let paths = volumes::prepare(&pod, &sources, &place, &cell.directories).map_err(|error| Failure {
-        reason: "ContainerCreating",
-        message: error.to_string(),
-    })?;
+    let paths = volumes::prepare(&pod, &sources, &place, &cell.directories)
+        .map_err(|error| Failure { reason: "ContainerCreating", message: error.to_string() })?;
     let mut vars = env::environment(&pod, container, &sources, &place)
         .map_err(|error| refused("CreateContainerConfigError")(error.to_string()))?;
     let exe = shared.options.exe.display().to_string();
@@ -107,7 +126,10 @@ pub(crate) async fn launch(
             for link in links {
                 match resolve(&link, &cell.directories.claims, lenient) {
                     Ok(source) => {
-                        log.line("stdout", &format!("{}: {} is shown at {}", link.uri, source.display(), link.target));
+                        log.line(
+                            "stdout",
+                            &format!("{}: {} is shown at {}", link.uri, source.display(), link.target),
+                        );
                         let target = PathBuf::from(&link.target);
                         cell.show(Mount { source, target, read_only: true });
                     }
@@ -127,11 +149,22 @@ pub(crate) async fn launch(
                 // There is no view of its own inside this process: paths in volumes become those of the machine.
                 let mut spec = Spec { argv, env: vars, mounts, ..Spec::default() };
                 mounts::rewrite(&mut spec);
-                let engine = launcher(EngineCall { argv: spec.argv, env: spec.env, log: Arc::clone(&log), ready, stop: stopping });
+                let engine = launcher(EngineCall {
+                    argv: spec.argv,
+                    env: spec.env,
+                    log: Arc::clone(&log),
+                    ready,
+                    stop: stopping,
+                });
                 let task = tokio::spawn(engine);
                 let abort = Some(task.abort_handle());
                 let exit = task.map(|code| Exit { code: code.unwrap_or(255), signal: None }).boxed();
-                return Ok(Run { handle: Handle::Task { stop, ready: readiness, abort }, exit, log, pid: None });
+                return Ok(Run {
+                    handle: Handle::Task { stop, ready: readiness, abort },
+                    exit,
+                    log,
+                    pid: None,
+                });
             }
             let mut words = vec![exe.clone(), "sim".to_owned()];
             words.append(&mut argv);
@@ -193,7 +226,8 @@ async fn process(
     }
     if shared.options.engine != Engine::Sim
         && let Some(cache) = vars.get("HF_HUB_CACHE")
-        && let Some(mount) = mounts.iter_mut().find(|mount| mount.target == Path::new(cache) && !mount.read_only)
+        && let Some(mount) =
+            mounts.iter_mut().find(|mount| mount.target == Path::new(cache) && !mount.read_only)
     {
         // What one replica has downloaded, the next one and the next start find.
         let shared_cache = shared.options.data_dir.join("cache/huggingface");
@@ -335,7 +369,9 @@ fn installation(program: &str, path: Option<&str>) -> Vec<PathBuf> {
             if let Some(root) = directory.parent().filter(|_| directory.ends_with("bin")) {
                 keep.push(root.to_owned());
                 let settings = fs::read_to_string(root.join("pyvenv.cfg")).unwrap_or_default();
-                let home = settings.lines().find_map(|line| line.split_once('=').filter(|(key, _)| key.trim() == "home"));
+                let home = settings
+                    .lines()
+                    .find_map(|line| line.split_once('=').filter(|(key, _)| key.trim() == "home"));
                 keep.extend(home.and_then(|(_, home)| Some(Path::new(home.trim()).parent()?.to_owned())));
             }
         }

@@ -66,7 +66,14 @@ pub struct NodeOptions {
 impl NodeOptions {
     /// The usual options: `--engine auto`, clock speed, nothing inline.
     pub fn new(data_dir: PathBuf, exe: PathBuf) -> Self {
-        Self { data_dir, exe, engine: Engine::Auto, speed: 1.0, node_name: NODE_NAME.to_owned(), launcher: None }
+        Self {
+            data_dir,
+            exe,
+            engine: Engine::Auto,
+            speed: 1.0,
+            node_name: NODE_NAME.to_owned(),
+            launcher: None,
+        }
     }
 }
 
@@ -181,6 +188,7 @@ impl NodeHandle {
 
 fn memory_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
+    let kilobytes =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
     kilobytes.unwrap_or(0_u64) * 1024
 }

@@ -258,8 +258,16 @@ mod tests {
     #[test]
     fn without_a_namespace_paths_are_rewritten_where_a_path_stands() {
         let mut spec = Spec {
-            argv: vec!["vllm".into(), "/mnt/models".into(), "--x=/mnt/models/a,/mnt/models2".into(), "a/mnt/models".into()],
-            env: BTreeMap::from([("HOME".into(), "/home".into()), ("P".into(), "/home/x:/mnt/models".into())]),
+            argv: vec![
+                "vllm".into(),
+                "/mnt/models".into(),
+                "--x=/mnt/models/a,/mnt/models2".into(),
+                "a/mnt/models".into(),
+            ],
+            env: BTreeMap::from([
+                ("HOME".into(), "/home".into()),
+                ("P".into(), "/home/x:/mnt/models".into()),
+            ]),
             cwd: Some("/mnt/models/sub".into()),
             mounts: vec![mount("/d/m", "/mnt/models"), mount("/d/h", "/home")],
             ..Spec::default()

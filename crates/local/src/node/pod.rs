@@ -310,7 +310,11 @@ fn records(pod: &Pod) -> Vec<Record> {
         .map(|(container, init)| {
             let before = status
                 .and_then(|status| {
-                    if init { status.init_container_statuses.as_ref() } else { status.container_statuses.as_ref() }
+                    if init {
+                        status.init_container_statuses.as_ref()
+                    } else {
+                        status.container_statuses.as_ref()
+                    }
                 })
                 .and_then(|statuses| statuses.iter().find(|status| status.name == container.name));
             let state = before.and_then(|before| before.state.as_ref());
@@ -341,7 +345,10 @@ fn records(pod: &Pod) -> Vec<Record> {
                 image: container.image.clone().unwrap_or_default(),
                 init,
                 sidecar: init && container.restart_policy.as_deref() == Some("Always"),
-                state: State::Waiting(if init { "PodInitializing" } else { "ContainerCreating" }.to_owned(), None),
+                state: State::Waiting(
+                    if init { "PodInitializing" } else { "ContainerCreating" }.to_owned(),
+                    None,
+                ),
                 last,
                 restarts: ran.max(before.map_or(0, |before| before.restart_count)),
                 started: false,

@@ -170,7 +170,8 @@ async fn ask(target: &Target, probe: &Probe) -> Result<(), String> {
     if let Some(get) = &probe.http_get {
         let host = get.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(&target.pod_ip);
         let port = port(&get.port, &target.container)?;
-        let headers = get.http_headers.iter().flatten().map(|header| (header.name.clone(), header.value.clone()));
+        let headers =
+            get.http_headers.iter().flatten().map(|header| (header.name.clone(), header.value.clone()));
         let secure = get.scheme.as_deref() == Some("HTTPS");
         let path = get.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
         let status = http_get(host, port, path, secure, headers.collect()).await?;

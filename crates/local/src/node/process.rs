@@ -86,11 +86,21 @@ impl Control {
 }
 
 /// Starts `spec` under a shim of program `exe`. The record at `record` names the shim as long as it may live.
-pub(crate) async fn start(exe: &Path, spec: &Spec, record: &Path, log: Arc<LogWriter>) -> io::Result<Process> {
+pub(crate) async fn start(
+    exe: &Path,
+    spec: &Spec,
+    record: &Path,
+    log: Arc<LogWriter>,
+) -> io::Result<Process> {
     let file = record.with_extension("spec");
     fs::create_dir_all(record.parent().unwrap_or(Path::new("/")))?;
     let _ = fs::remove_file(&file);
-    File::options().create_new(true).write(true).mode(0o600).open(&file)?.write_all(&serde_json::to_vec(spec)?)?;
+    File::options()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&file)?
+        .write_all(&serde_json::to_vec(spec)?)?;
 
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -206,7 +216,8 @@ pub(crate) fn end_leftovers(pods: &Path) -> usize {
             if is_dir && entry.file_name() != ".volumes" && entry.file_name() != ".root" {
                 next.push(path);
             } else if path.extension().is_some_and(|extension| extension == "shim") {
-                let identity = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Identity>(&text).ok());
+                let identity =
+                    fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Identity>(&text).ok());
                 ended += identity.as_ref().map_or(0, processes::kill_session);
                 let _ = fs::remove_file(&path);
             }

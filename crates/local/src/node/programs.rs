@@ -119,7 +119,9 @@ pub(crate) fn choose(question: &Question<'_>) -> Program {
         return model(question, &pairs);
     }
     if is_picker(name, own, command, image) {
-        return Program::BuiltIn("the gateway of this process picks the endpoints; no picker runs on its own".into());
+        return Program::BuiltIn(
+            "the gateway of this process picks the endpoints; no picker runs on its own".into(),
+        );
     }
     if matches!(name, "pd-sidecar") || own == "sidecar" || command.is_empty() && image.contains("sidecar") {
         return Program::BuiltIn("the gateway of this process routes prefill and decode".into());
@@ -153,8 +155,12 @@ pub(crate) fn choose(question: &Question<'_>) -> Program {
             hint: "images are not pulled here: install the program and put it on the PATH".into(),
         },
         None => Program::NotFound {
-            message: format!("container {:?} has no command, and its image {image:?} is not one known here", container.name),
-            hint: "images are not pulled here: give the container a command that exists on this machine".into(),
+            message: format!(
+                "container {:?} has no command, and its image {image:?} is not one known here",
+                container.name
+            ),
+            hint: "images are not pulled here: give the container a command that exists on this machine"
+                .into(),
         },
     }
 }
@@ -221,7 +227,8 @@ fn real_engine(question: &Question<'_>, call: EngineCall) -> Program {
             } else if let Some(key) = word.strip_suffix(&format!("={target}")) {
                 *word = format!("{key}={repository}");
             } else if script && word.contains(&format!("vllm serve {target} ")) {
-                let revision = revision.as_ref().map_or(String::new(), |revision| format!("--revision {revision} "));
+                let revision =
+                    revision.as_ref().map_or(String::new(), |revision| format!("--revision {revision} "));
                 *word = word.replace(
                     &format!("vllm serve {target} "),
                     &format!("vllm serve {repository} {revision}"),
@@ -242,7 +249,10 @@ fn real_engine(question: &Question<'_>, call: EngineCall) -> Program {
     if !has_flag(&argv, "--host") && !(script && text.contains("--host ")) {
         if script && text.contains("VLLM_ADDITIONAL_ARGS") {
             let before = question.env.get("VLLM_ADDITIONAL_ARGS").map_or("", String::as_str);
-            extra_env.push(("VLLM_ADDITIONAL_ARGS".into(), format!("{before} {}", host.join(" ")).trim().to_owned()));
+            extra_env.push((
+                "VLLM_ADDITIONAL_ARGS".into(),
+                format!("{before} {}", host.join(" ")).trim().to_owned(),
+            ));
         } else {
             argv.extend(host);
         }
@@ -300,7 +310,8 @@ pub(crate) fn runs_real_engine(question: &Question<'_>) -> bool {
             args: container.args.clone().unwrap_or_default(),
             ..*question
         };
-        engine_call(&question).is_some_and(|call| question.engine == Engine::Vllm || (question.have)(&call.program))
+        engine_call(&question)
+            .is_some_and(|call| question.engine == Engine::Vllm || (question.have)(&call.program))
     })
 }
 
@@ -310,7 +321,8 @@ fn hub_models(pod: &Pod) -> Vec<(String, Option<String>, String)> {
     let pairs = inits.filter(|init| is_storage_initializer(init) || is_fetch(init)).flat_map(|init| {
         let skip = if is_fetch(init) { 2 } else { 0 };
         let command: &[String] = if skip == 0 { &[] } else { init.command.as_deref().unwrap_or_default() };
-        let words: Vec<String> = command.iter().chain(init.args.iter().flatten()).skip(skip).cloned().collect();
+        let words: Vec<String> =
+            command.iter().chain(init.args.iter().flatten()).skip(skip).cloned().collect();
         words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect::<Vec<_>>()
     });
     pairs
@@ -327,7 +339,8 @@ fn hub_models(pod: &Pod) -> Vec<(String, Option<String>, String)> {
 
 fn is_fetch(container: &Container) -> bool {
     let command = container.command.as_deref().unwrap_or_default();
-    command.first().is_some_and(|word| base_name(word) == "llmisvc") && command.get(1).is_some_and(|word| word == "fetch")
+    command.first().is_some_and(|word| base_name(word) == "llmisvc")
+        && command.get(1).is_some_and(|word| word == "fetch")
 }
 
 fn is_storage_initializer(container: &Container) -> bool {
@@ -341,13 +354,17 @@ fn is_picker(name: &str, own: &str, command: &[String], image: &str) -> bool {
     name == "epp"
         || own == "epp"
         || command.is_empty()
-            && (image.contains("endpoint-picker") || image.contains("inference-scheduler") || image.contains("/epp"))
+            && (image.contains("endpoint-picker")
+                || image.contains("inference-scheduler")
+                || image.contains("/epp"))
 }
 
 fn is_engine_image(image: &str) -> bool {
     let name = image.split(['@']).next().unwrap_or(image);
     let name = name.rsplit('/').next().unwrap_or(name);
-    name.contains("vllm") || name.starts_with("llm-d") && !["router", "sidecar", "predictor"].iter().any(|other| name.contains(other))
+    name.contains("vllm")
+        || name.starts_with("llm-d")
+            && !["router", "sidecar", "predictor"].iter().any(|other| name.contains(other))
 }
 
 fn base_name(path: &str) -> &str {

@@ -9,7 +9,12 @@ fn pod(main: Value, init: Value) -> Pod {
 fn decide(pod: &Pod, init: bool, engine: Engine, have: &[&str]) -> Program {
     let spec = pod.spec.as_ref().expect("a spec");
     let container = if init { &spec.init_containers.as_ref().expect("init")[0] } else { &spec.containers[0] };
-    let env = container.env.iter().flatten().map(|var| (var.name.clone(), var.value.clone().unwrap_or_default())).collect();
+    let env = container
+        .env
+        .iter()
+        .flatten()
+        .map(|var| (var.name.clone(), var.value.clone().unwrap_or_default()))
+        .collect();
     choose(&Question {
         pod,
         container,
@@ -28,12 +33,17 @@ fn storage() -> Value {
 }
 
 fn vllm() -> Pod {
-    pod(json!({"name": "main", "image": "x", "command": ["vllm", "serve", "/mnt/models", "--port", "8000"]}), storage())
+    pod(
+        json!({"name": "main", "image": "x", "command": ["vllm", "serve", "/mnt/models", "--port", "8000"]}),
+        storage(),
+    )
 }
 
 #[test]
 fn a_vllm_container_runs_the_real_one_where_it_is_installed() {
-    let Program::Process { argv, extra_env } = decide(&vllm(), false, Engine::Auto, &["vllm"]) else { panic!() };
+    let Program::Process { argv, extra_env } = decide(&vllm(), false, Engine::Auto, &["vllm"]) else {
+        panic!()
+    };
     let want = ["vllm", "serve", "acme/tiny", "--port", "8000", "--revision", "v2", "--host", "127.9.9.9"];
     assert_eq!(argv, want);
     assert_eq!(extra_env, [("VLLM_HOST_IP".to_owned(), "127.0.0.1".to_owned())]);
@@ -47,13 +57,19 @@ fn elsewhere_the_simulated_engine_gets_the_same_arguments() {
     };
     assert_eq!(decide(&vllm(), false, Engine::Auto, &[]), want);
     assert_eq!(decide(&vllm(), false, Engine::Sim, &["vllm"]), want);
-    assert!(matches!(decide(&vllm(), false, Engine::InlineSim, &[]), Program::Simulated { inline: true, .. }));
+    assert!(matches!(
+        decide(&vllm(), false, Engine::InlineSim, &[]),
+        Program::Simulated { inline: true, .. }
+    ));
     assert!(matches!(decide(&vllm(), false, Engine::Vllm, &[]), Program::NotFound { .. }));
 }
 
 #[test]
 fn images_with_arguments_alone_have_vllm_serve_as_entry_point() {
-    let pod = pod(json!({"name": "main", "image": "docker.io/vllm/vllm-openai:v1@sha256:0", "args": ["--model", "m", "--host=0.0.0.0"]}), json!([]));
+    let pod = pod(
+        json!({"name": "main", "image": "docker.io/vllm/vllm-openai:v1@sha256:0", "args": ["--model", "m", "--host=0.0.0.0"]}),
+        json!([]),
+    );
     let Program::Process { argv, .. } = decide(&pod, false, Engine::Auto, &["vllm"]) else { panic!() };
     assert_eq!(argv, ["vllm", "serve", "--model", "m", "--host=0.0.0.0"]);
 }
@@ -73,17 +89,23 @@ fn preset_scripts_are_engines_too_and_get_the_address_through_their_variable() {
 
 #[test]
 fn models_of_this_machine_are_linked_and_downloads_left_out() {
-    let init = |uri: &str| json!([{"name": "storage-initializer", "image": "i", "args": [uri, "/mnt/models"]}]);
+    let init =
+        |uri: &str| json!([{"name": "storage-initializer", "image": "i", "args": [uri, "/mnt/models"]}]);
     let main = json!({"name": "main", "image": "x", "command": ["vllm", "serve", "/mnt/models"]});
     let source = |uri: &str| match decide(&pod(main.clone(), init(uri)), true, Engine::Auto, &["vllm"]) {
         Program::Model { links, .. } => links.into_iter().map(|link| link.source).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
     assert_eq!(source("file:///models/a"), [Source::Path("/models/a".into())]);
-    assert_eq!(source("pvc://claim/sub/dir"), [Source::Claim { name: "claim".into(), path: "sub/dir".into() }]);
+    assert_eq!(
+        source("pvc://claim/sub/dir"),
+        [Source::Claim { name: "claim".into(), path: "sub/dir".into() }]
+    );
     assert_eq!(source("hf://acme/tiny"), []);
     let s3 = pod(main, init("s3://bucket/m"));
-    assert!(matches!(decide(&s3, true, Engine::Auto, &["vllm"]), Program::Refused(why) if why.contains("s3://bucket/m")));
+    assert!(
+        matches!(decide(&s3, true, Engine::Auto, &["vllm"]), Program::Refused(why) if why.contains("s3://bucket/m"))
+    );
     assert!(matches!(decide(&s3, true, Engine::Sim, &[]), Program::Model { notes, .. } if notes.len() == 1));
 }
 
@@ -94,8 +116,14 @@ fn pickers_are_built_in_and_strangers_are_named() {
     let ours = json!({"name": "main", "image": "x", "command": ["llmisvc", "epp"]});
     assert!(matches!(decide(&pod(ours, json!([])), false, Engine::Auto, &[]), Program::BuiltIn(_)));
     let stranger = json!({"name": "side", "image": "acme/side:1"});
-    let Program::NotFound { message, .. } = decide(&pod(stranger, json!([])), false, Engine::Auto, &[]) else { panic!() };
+    let Program::NotFound { message, .. } = decide(&pod(stranger, json!([])), false, Engine::Auto, &[])
+    else {
+        panic!()
+    };
     assert!(message.contains("side") && message.contains("acme/side:1"), "{message}");
     let local = json!({"name": "side", "image": "x", "command": ["sleep", "1"]});
-    assert!(matches!(decide(&pod(local, json!([])), false, Engine::Auto, &["sleep"]), Program::Process { .. }));
+    assert!(matches!(
+        decide(&pod(local, json!([])), false, Engine::Auto, &["sleep"]),
+        Program::Process { .. }
+    ));
 }

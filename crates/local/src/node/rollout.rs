@@ -51,8 +51,11 @@ pub(crate) fn deployment(deployment: &Deployment, sets: &[&ReplicaSet], now: Tim
     let mut sets: Vec<&ReplicaSet> = sets.to_vec();
     sets.sort_by_key(|set| (set.metadata.creation_timestamp.clone(), set.metadata.name.clone()));
     let current = sets.iter().copied().find(|set| same_template(&spec.template, set));
-    let old: Vec<&ReplicaSet> =
-        sets.iter().copied().filter(|set| current.is_none_or(|new| new.metadata.name != set.metadata.name)).collect();
+    let old: Vec<&ReplicaSet> = sets
+        .iter()
+        .copied()
+        .filter(|set| current.is_none_or(|new| new.metadata.name != set.metadata.name))
+        .collect();
 
     let mut actions = Vec::new();
     if deployment.metadata.deletion_timestamp.is_some() {
@@ -163,7 +166,9 @@ pub(crate) fn replica_set_pods(set: &ReplicaSet, pods: &[&Pod], now: Timestamp) 
     let active: Vec<&Pod> = pods
         .iter()
         .copied()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !matches!(phase(pod), "Succeeded" | "Failed"))
+        .filter(|pod| {
+            pod.metadata.deletion_timestamp.is_none() && !matches!(phase(pod), "Succeeded" | "Failed")
+        })
         .collect();
     let wanted = usize::try_from(replicas(set)).unwrap_or(0);
     if set.metadata.deletion_timestamp.is_none() {
@@ -172,7 +177,9 @@ pub(crate) fn replica_set_pods(set: &ReplicaSet, pods: &[&Pod], now: Timestamp) 
         } else if active.len() > wanted {
             let mut rank = active.clone();
             // Kubernetes takes first what serves least: not ready before ready, young before old.
-            rank.sort_by_key(|pod| (is_ready(pod), std::cmp::Reverse(pod.metadata.creation_timestamp.clone())));
+            rank.sort_by_key(|pod| {
+                (is_ready(pod), std::cmp::Reverse(pod.metadata.creation_timestamp.clone()))
+            });
             actions.push(Action::DeletePods(
                 rank[..active.len() - wanted].iter().map(|pod| name(&pod.metadata)).collect(),
             ));
@@ -222,7 +229,8 @@ pub(crate) fn pod_of(set: &ReplicaSet, node: &str) -> Pod {
 
 fn replica_set(deployment: &Deployment, replicas: i32, revision: i64) -> ReplicaSet {
     let spec = deployment.spec.clone().unwrap_or_default();
-    let hash = template_hash(&spec.template, deployment.status.as_ref().and_then(|status| status.collision_count));
+    let hash =
+        template_hash(&spec.template, deployment.status.as_ref().and_then(|status| status.collision_count));
     let mut template = spec.template;
     let meta = template.metadata.get_or_insert_default();
     meta.labels.get_or_insert_default().insert(TEMPLATE_HASH.to_owned(), hash.clone());
@@ -232,7 +240,10 @@ fn replica_set(deployment: &Deployment, replicas: i32, revision: i64) -> Replica
     let mut annotations = deployment.metadata.annotations.clone().unwrap_or_default();
     annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     annotations.insert(REVISION.to_owned(), revision.to_string());
-    annotations.insert("deployment.kubernetes.io/desired-replicas".to_owned(), wanted_replicas(deployment).to_string());
+    annotations.insert(
+        "deployment.kubernetes.io/desired-replicas".to_owned(),
+        wanted_replicas(deployment).to_string(),
+    );
     ReplicaSet {
         metadata: ObjectMeta {
             name: Some(format!("{}-{hash}", name(&deployment.metadata))),
@@ -318,7 +329,8 @@ fn progress(
     let last = before.conditions.iter().flatten().find(|condition| condition.type_ == "Progressing");
     let deadline = deployment.spec.as_ref().and_then(|spec| spec.progress_deadline_seconds).unwrap_or(600);
     let since = last.and_then(|condition| condition.last_update_time.as_ref()).map_or(now, |time| time.0);
-    let complete_before = last.is_some_and(|condition| condition.reason.as_deref() == Some("NewReplicaSetAvailable"));
+    let complete_before =
+        last.is_some_and(|condition| condition.reason.as_deref() == Some("NewReplicaSetAvailable"));
     if !moved && !complete_before && now.duration_since(since).as_secs() > i64::from(deadline) {
         let message = format!("ReplicaSet \"{set_name}\" has timed out progressing.");
         return ("False", "ProgressDeadlineExceeded", message);
@@ -343,7 +355,9 @@ fn set_condition(
     let position = conditions.iter().position(|condition| condition.type_ == kind);
     let old = position.map(|at| conditions[at].clone());
     if old.as_ref().is_some_and(|old| {
-        old.status == status && old.reason.as_deref() == Some(reason) && old.message.as_deref() == Some(&message)
+        old.status == status
+            && old.reason.as_deref() == Some(reason)
+            && old.message.as_deref() == Some(&message)
     }) {
         return;
     }
@@ -402,7 +416,10 @@ fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String 
     let mut hasher = Sha256::new();
     hasher.update(serde_json::to_vec(template).unwrap_or_default());
     hasher.update(collisions.unwrap_or(0).to_le_bytes());
-    hasher.finalize()[..10].iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
+    hasher.finalize()[..10]
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+        .collect()
 }
 
 fn same_template(template: &PodTemplateSpec, set: &ReplicaSet) -> bool {
@@ -412,7 +429,8 @@ fn same_template(template: &PodTemplateSpec, set: &ReplicaSet) -> bool {
         if let Some(labels) = template.metadata.as_mut().and_then(|meta| meta.labels.as_mut()) {
             labels.remove(TEMPLATE_HASH);
         }
-        if template.metadata.as_ref().is_some_and(|meta| meta.labels.as_ref().is_some_and(BTreeMap::is_empty)) {
+        if template.metadata.as_ref().is_some_and(|meta| meta.labels.as_ref().is_some_and(BTreeMap::is_empty))
+        {
             template.metadata.get_or_insert_default().labels = None;
         }
     }
@@ -441,7 +459,8 @@ pub(crate) fn is_ready(pod: &Pod) -> bool {
 
 fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    let ready =
+        conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
     Some(ready.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0))
 }
 

@@ -112,7 +112,9 @@ fn recreate_waits_until_the_old_pods_are_gone() {
     let new = web(2, "b", strategy.clone());
     let old_set = set_of(&web(2, "a", strategy.clone()), 1, 2, 2);
     let actions = deployment(&new, &[&old_set], now());
-    assert!(actions.iter().any(|action| matches!(action, Action::CreateReplicaSet(set) if replicas(set) == 0)));
+    assert!(
+        actions.iter().any(|action| matches!(action, Action::CreateReplicaSet(set) if replicas(set) == 0))
+    );
     assert_eq!(scaled(&actions), [(name(&old_set.metadata), 0)]);
     let gone = set_of(&web(2, "a", strategy), 1, 0, 0);
     let new_set = set_of(&new, 2, 0, 0);
@@ -135,7 +137,8 @@ fn a_settled_deployment_wants_nothing() {
     assert_eq!(deployment(&web, &[&set], now()), []);
     let status = web.status.expect("a status");
     assert_eq!((status.ready_replicas, status.unavailable_replicas), (Some(2), None));
-    let reasons: Vec<_> = status.conditions.into_iter().flatten().filter_map(|condition| condition.reason).collect();
+    let reasons: Vec<_> =
+        status.conditions.into_iter().flatten().filter_map(|condition| condition.reason).collect();
     assert_eq!(reasons, ["NewReplicaSetAvailable", "MinimumReplicasAvailable"]);
 }
 
@@ -152,8 +155,12 @@ fn a_rollout_that_does_not_move_exceeds_its_deadline() {
     web.status = status(deployment(&web, &[&set], now()));
     let later = now() + jiff::SignedDuration::from_secs(601);
     let stuck = status(deployment(&web, &[&set], later)).expect("a change");
-    let progressing = stuck.conditions.into_iter().flatten().find(|condition| condition.type_ == "Progressing");
-    assert_eq!(progressing.and_then(|condition| condition.reason).as_deref(), Some("ProgressDeadlineExceeded"));
+    let progressing =
+        stuck.conditions.into_iter().flatten().find(|condition| condition.type_ == "Progressing");
+    assert_eq!(
+        progressing.and_then(|condition| condition.reason).as_deref(),
+        Some("ProgressDeadlineExceeded")
+    );
 }
 
 fn pod(name: &str, ready: bool, deleting: bool) -> Pod {

@@ -33,7 +33,8 @@ fn substitute(text: &str, positional: &[String], env: &BTreeMap<String, String>)
         } else if let Some(inner) = tail.strip_prefix('{') {
             let (body, after) = inner.split_once('}').unwrap_or((inner, ""));
             let end = body.find(|c: char| !is_name(c)).unwrap_or(body.len());
-            let default = body[end..].strip_prefix(":-").or_else(|| body[end..].strip_prefix('-')).unwrap_or("");
+            let default =
+                body[end..].strip_prefix(":-").or_else(|| body[end..].strip_prefix('-')).unwrap_or("");
             let value = env.get(&body[..end]).filter(|value| !value.is_empty());
             out.push_str(value.map_or(default.trim_matches('"'), String::as_str));
             rest = after;
@@ -89,13 +90,24 @@ mod tests {
         let words = serve_arguments(script, &positional, &env).expect("a call");
         assert_eq!(
             words,
-            ["/mnt/models", "--served-model-name", "demo", "pub/demo", "--port", "8000", "--max-model-len", "100", "--json={\"a\": 1}"]
+            [
+                "/mnt/models",
+                "--served-model-name",
+                "demo",
+                "pub/demo",
+                "--port",
+                "8000",
+                "--max-model-len",
+                "100",
+                "--json={\"a\": 1}"
+            ]
         );
     }
 
     #[test]
     fn defaults_apply_and_expressions_are_dropped() {
-        let words = serve_arguments("vllm serve m --port ${PORT:-8001} --rank $((A*2)) x", &[], &BTreeMap::new());
+        let words =
+            serve_arguments("vllm serve m --port ${PORT:-8001} --rank $((A*2)) x", &[], &BTreeMap::new());
         assert_eq!(words.expect("a call"), ["m", "--port", "8001", "--rank", "x"]);
         assert_eq!(serve_arguments("echo", &[], &BTreeMap::new()), None);
     }

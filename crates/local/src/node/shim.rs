@@ -262,7 +262,8 @@ fn reap(shim: &Arc<Shim>) -> ExitCode {
 
 fn command(argv: &[String], env: &BTreeMap<String, String>, cwd: &std::path::Path) -> Command {
     let program = argv.first().map_or("", String::as_str);
-    let program = processes::find(program, env.get("PATH").map(String::as_str)).unwrap_or_else(|| program.into());
+    let program =
+        processes::find(program, env.get("PATH").map(String::as_str)).unwrap_or_else(|| program.into());
     let mut command = Command::new(program);
     if let Some(name) = argv.first() {
         command.arg0(name);

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP,
-    Pod, PodCondition, PodIP, PodStatus,
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+    HostIP, Pod, PodCondition, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -76,7 +76,12 @@ pub(crate) struct Facts {
 }
 
 /// The pod's status; `before` is the status that the API has.
-pub(crate) fn pod_status(pod: &Pod, records: &[Record], facts: &Facts, before: Option<&PodStatus>) -> PodStatus {
+pub(crate) fn pod_status(
+    pod: &Pod,
+    records: &[Record],
+    facts: &Facts,
+    before: Option<&PodStatus>,
+) -> PodStatus {
     let uid = pod.metadata.uid.as_deref().unwrap_or("");
     let (init, main): (Vec<&Record>, Vec<&Record>) = records.iter().partition(|record| record.init);
     let statuses = |records: &[&Record]| -> Option<Vec<ContainerStatus>> {
@@ -100,15 +105,22 @@ pub(crate) fn pod_status(pod: &Pod, records: &[Record], facts: &Facts, before: O
         .iter()
         .flat_map(|spec| spec.readiness_gates.iter().flatten())
         .map(|gate| gate.condition_type.as_str())
-        .filter(|gate| !conditions.iter().any(|condition| condition.type_ == *gate && condition.status == "True"))
+        .filter(|gate| {
+            !conditions.iter().any(|condition| condition.type_ == *gate && condition.status == "True")
+        })
         .collect();
     let done = finished.then_some("PodCompleted");
     let mut set = |kind: &str, holds: bool, reason: Option<&str>, message: Option<String>| {
-        let reason = if kind == "PodScheduled" { None } else { done.filter(|_| !holds || kind == "Initialized").or(reason) };
+        let reason = if kind == "PodScheduled" {
+            None
+        } else {
+            done.filter(|_| !holds || kind == "Initialized").or(reason)
+        };
         set_condition(&mut conditions, kind, holds, reason, message, facts.now);
     };
     set("PodScheduled", true, None, None);
-    let listed = |what: &str, names: &[&str]| Some(format!("containers with {what} status: [{}]", names.join(" ")));
+    let listed =
+        |what: &str, names: &[&str]| Some(format!("containers with {what} status: [{}]", names.join(" ")));
     if incomplete.is_empty() {
         set("Initialized", true, None, None);
     } else {
@@ -122,7 +134,8 @@ pub(crate) fn pod_status(pod: &Pod, records: &[Record], facts: &Facts, before: O
     if !unready.is_empty() {
         set("Ready", false, Some("ContainersNotReady"), listed("unready", &unready));
     } else if let Some(gate) = gates.first() {
-        let message = format!("corresponding condition of pod readiness gate \"{gate}\" does not exist or is not True");
+        let message =
+            format!("corresponding condition of pod readiness gate \"{gate}\" does not exist or is not True");
         set("Ready", false, Some("ReadinessGatesNotReady"), Some(message));
     } else {
         set("Ready", true, None, None);
@@ -138,7 +151,9 @@ pub(crate) fn pod_status(pod: &Pod, records: &[Record], facts: &Facts, before: O
         pod_ip: Some(facts.pod_ip.clone()),
         pod_ips: Some(vec![PodIP { ip: facts.pod_ip.clone() }]),
         start_time: Some(Time(whole_seconds(facts.start_time))),
-        qos_class: before.and_then(|status| status.qos_class.clone()).or_else(|| Some("BestEffort".to_owned())),
+        qos_class: before
+            .and_then(|status| status.qos_class.clone())
+            .or_else(|| Some("BestEffort".to_owned())),
         observed_generation: pod.metadata.generation,
         ..PodStatus::default()
     }
@@ -150,7 +165,9 @@ fn phase(pod: &Pod, init: &[&Record], main: &[&Record]) -> &'static str {
         State::Ended(ended) => Some(ended.code),
         _ => None,
     };
-    if policy == "Never" && init.iter().any(|record| !record.sidecar && ended(record).is_some_and(|code| code != 0)) {
+    if policy == "Never"
+        && init.iter().any(|record| !record.sidecar && ended(record).is_some_and(|code| code != 0))
+    {
         return "Failed";
     }
     if init.iter().any(|record| !initialized(record)) {
@@ -189,7 +206,12 @@ fn container_status(record: &Record, uid: &str) -> ContainerStatus {
         started: Some(record.started),
         restart_count: record.restarts,
         state: Some(container_state(&record.state)),
-        last_state: Some(record.last.clone().map_or_else(ContainerState::default, |last| container_state(&State::Ended(last)))),
+        last_state: Some(
+            record
+                .last
+                .clone()
+                .map_or_else(ContainerState::default, |last| container_state(&State::Ended(last))),
+        ),
         ..ContainerStatus::default()
     }
 }
@@ -231,7 +253,8 @@ fn set_condition(
     let status = if holds { "True" } else { "False" };
     let position = conditions.iter().position(|condition| condition.type_ == kind);
     let same = position.map(|at| &conditions[at]).filter(|old| old.status == status);
-    let since = same.and_then(|old| old.last_transition_time.clone()).or_else(|| Some(Time(whole_seconds(now))));
+    let since =
+        same.and_then(|old| old.last_transition_time.clone()).or_else(|| Some(Time(whole_seconds(now))));
     let condition = PodCondition {
         type_: kind.to_owned(),
         status: status.to_owned(),

@@ -3,7 +3,10 @@ use serde_json::json;
 use super::*;
 
 fn pod(policy: &str) -> Pod {
-    serde_json::from_value(json!({"metadata": {"uid": "u"}, "spec": {"containers": [], "restartPolicy": policy}})).expect("a pod")
+    serde_json::from_value(
+        json!({"metadata": {"uid": "u"}, "spec": {"containers": [], "restartPolicy": policy}}),
+    )
+    .expect("a pod")
 }
 
 fn record(init: bool, state: State) -> Record {
@@ -63,7 +66,14 @@ fn phases_are_those_of_the_kubelet() {
         assert_eq!(phase_of(policy, &records), want, "{policy} {records:?}");
     }
     let mut crashing = main(waiting());
-    crashing.last = Some(Ended { code: 1, signal: None, reason: "Error".into(), message: None, started: None, finished: Timestamp::UNIX_EPOCH });
+    crashing.last = Some(Ended {
+        code: 1,
+        signal: None,
+        reason: "Error".into(),
+        message: None,
+        started: None,
+        finished: Timestamp::UNIX_EPOCH,
+    });
     assert_eq!(phase_of("Always", &[crashing]), "Running");
 }
 
@@ -72,7 +82,13 @@ fn conditions_say_which_container_is_missing_and_keep_their_time() {
     let mut main = record(false, State::Running(Timestamp::UNIX_EPOCH));
     let first = pod_status(&pod("Always"), std::slice::from_ref(&main), &facts(10), None);
     let find = |status: &PodStatus, kind: &str| {
-        status.conditions.iter().flatten().find(|condition| condition.type_ == kind).cloned().expect("a condition")
+        status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == kind)
+            .cloned()
+            .expect("a condition")
     };
     let ready = find(&first, "Ready");
     assert_eq!((ready.status.as_str(), ready.reason.as_deref()), ("False", Some("ContainersNotReady")));
@@ -96,7 +112,8 @@ fn conditions_of_others_stay_and_gates_hold_readiness_back() {
     let closed = pod_status(&pod, std::slice::from_ref(&main), &facts(1), None);
     assert!(closed.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "False"));
     let before: PodStatus =
-        serde_json::from_value(json!({"conditions": [{"type": "example.com/gate", "status": "True"}]})).expect("a status");
+        serde_json::from_value(json!({"conditions": [{"type": "example.com/gate", "status": "True"}]}))
+            .expect("a status");
     let open = pod_status(&pod, &[main], &facts(1), Some(&before));
     assert!(open.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True"));
     assert!(open.conditions.iter().flatten().any(|c| c.type_ == "example.com/gate"));

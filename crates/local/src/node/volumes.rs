@@ -107,13 +107,21 @@ fn one(
     if let Some(source) = &volume.config_map {
         let data = find(&sources.config_maps, &source.name, source.optional);
         let data = data.ok_or_else(|| failed(env::Error::ConfigMapNotFound(source.name.clone())))?;
-        files.keys(data, source.items.as_deref(), source.default_mode, ("ConfigMap", &source.name), source.optional)
+        files
+            .keys(
+                data,
+                source.items.as_deref(),
+                source.default_mode,
+                ("ConfigMap", &source.name),
+                source.optional,
+            )
             .map_err(failed)?;
     } else if let Some(source) = &volume.secret {
         let secret = source.secret_name.clone().unwrap_or_default();
         let data = find(&sources.secrets, &secret, source.optional);
         let data = data.ok_or_else(|| failed(env::Error::SecretNotFound(secret.clone())))?;
-        files.keys(data, source.items.as_deref(), source.default_mode, ("Secret", &secret), source.optional)
+        files
+            .keys(data, source.items.as_deref(), source.default_mode, ("Secret", &secret), source.optional)
             .map_err(failed)?;
     } else if let Some(source) = &volume.downward_api {
         files.fields(pod, source.items.as_deref(), source.default_mode, place).map_err(failed)?;
@@ -123,13 +131,15 @@ fn one(
                 let data = find(&sources.config_maps, &source.name, source.optional);
                 let data = data.ok_or_else(|| failed(env::Error::ConfigMapNotFound(source.name.clone())))?;
                 let from = ("ConfigMap", source.name.as_str());
-                files.keys(data, source.items.as_deref(), projected.default_mode, from, source.optional)
+                files
+                    .keys(data, source.items.as_deref(), projected.default_mode, from, source.optional)
                     .map_err(failed)?;
             } else if let Some(source) = &source.secret {
                 let data = find(&sources.secrets, &source.name, source.optional);
                 let data = data.ok_or_else(|| failed(env::Error::SecretNotFound(source.name.clone())))?;
                 let from = ("Secret", source.name.as_str());
-                files.keys(data, source.items.as_deref(), projected.default_mode, from, source.optional)
+                files
+                    .keys(data, source.items.as_deref(), projected.default_mode, from, source.optional)
                     .map_err(failed)?;
             } else if let Some(source) = &source.downward_api {
                 files.fields(pod, source.items.as_deref(), projected.default_mode, place).map_err(failed)?;
@@ -162,7 +172,9 @@ pub(crate) fn mounts(
         .spec
         .iter()
         .flat_map(|spec| spec.volumes.iter().flatten())
-        .filter(|volume| volume.empty_dir.as_ref().is_some_and(|empty| empty.medium.as_deref() == Some("Memory")))
+        .filter(|volume| {
+            volume.empty_dir.as_ref().is_some_and(|empty| empty.medium.as_deref() == Some("Memory"))
+        })
         .map(|volume| volume.name.as_str())
         .collect();
     let mut mounts = Vec::new();
@@ -171,7 +183,11 @@ pub(crate) fn mounts(
             container: container.name.clone(),
             volume: mount.name.clone(),
         })?;
-        let inner = mount.sub_path_expr.as_ref().map(|text| env::expand(text, vars)).or_else(|| mount.sub_path.clone());
+        let inner = mount
+            .sub_path_expr
+            .as_ref()
+            .map(|text| env::expand(text, vars))
+            .or_else(|| mount.sub_path.clone());
         let source = match inner.filter(|path| !path.is_empty()) {
             None => root.clone(),
             Some(path) => {
@@ -277,15 +293,17 @@ impl Files {
             fs::create_dir_all(parent).map_err(disk)?;
             let fresh = parent.join(".fresh");
             let _ = fs::remove_file(&fresh);
-            let mut file = fs::File::options().create_new(true).write(true).mode(*mode).open(&fresh).map_err(disk)?;
+            let mut file =
+                fs::File::options().create_new(true).write(true).mode(*mode).open(&fresh).map_err(disk)?;
             file.write_all(content).map_err(disk)?;
             fs::set_permissions(&fresh, fs::Permissions::from_mode(*mode)).map_err(disk)?;
             fs::rename(&fresh, &target).map_err(disk)?;
         }
         for entry in fs::read_dir(directory).map_err(disk)?.filter_map(Result::ok) {
-            let kept = entry.file_name().to_str().is_some_and(|name| {
-                self.0.keys().any(|path| path.split('/').next() == Some(name))
-            });
+            let kept = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| self.0.keys().any(|path| path.split('/').next() == Some(name)));
             if !kept && entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 let _ = fs::remove_file(entry.path());
             }

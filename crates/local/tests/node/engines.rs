@@ -63,7 +63,11 @@ async fn an_engine_of_this_process_is_ready_when_it_says_so_and_restarted_when_i
 
     let begun = Instant::now();
     machine.stop().await;
-    assert!(begun.elapsed() < Duration::from_secs(2), "a hook that only sleeps holds nothing up: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "a hook that only sleeps holds nothing up: {:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,13 +82,18 @@ async fn a_model_that_is_not_there_is_named_and_found_when_it_comes() {
     machine.create::<Pod>(pod).await;
     let failed = machine.wait_pod("model", "a failure", |pod| {
         let init = pod.status.as_ref().and_then(|status| status.init_container_statuses.as_ref());
-        init.is_some_and(|statuses| statuses[0].last_state.as_ref().is_some_and(|state| state.terminated.is_some()))
+        init.is_some_and(|statuses| {
+            statuses[0].last_state.as_ref().is_some_and(|state| state.terminated.is_some())
+        })
     });
     let failed = failed.await;
     let init = failed.status.and_then(|status| status.init_container_statuses).expect("statuses");
     let last = init[0].last_state.as_ref().and_then(|state| state.terminated.clone()).expect("an end");
     let message = last.message.expect("a message");
-    assert!(message.contains(&folder.display().to_string()) && message.contains("no such directory"), "{message}");
+    assert!(
+        message.contains(&folder.display().to_string()) && message.contains("no such directory"),
+        "{message}"
+    );
 
     std::fs::create_dir(&folder).expect("a folder");
     std::fs::write(folder.join("config.json"), "{\"here\": true}\n").expect("a model");
@@ -123,7 +132,11 @@ async fn the_real_engine_is_called_with_the_address_of_its_pod_and_its_installat
     let bin = machine.data.join("venv/bin");
     std::fs::create_dir_all(&bin).expect("a directory");
     let vllm = bin.join("vllm");
-    std::fs::write(&vllm, "#!/bin/sh\ncat \"$(dirname \"$0\")/../lib\"\necho \"$@\" $VLLM_HOST_IP\nexec sleep 1000\n").expect("written");
+    std::fs::write(
+        &vllm,
+        "#!/bin/sh\ncat \"$(dirname \"$0\")/../lib\"\necho \"$@\" $VLLM_HOST_IP\nexec sleep 1000\n",
+    )
+    .expect("written");
     std::fs::write(machine.data.join("venv/lib"), "library ").expect("written");
     std::fs::set_permissions(&vllm, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a program");
     machine.restart(|options| options.engine = Engine::Vllm).await;
@@ -132,7 +145,10 @@ async fn the_real_engine_is_called_with_the_address_of_its_pod_and_its_installat
     pod["spec"]["volumes"].as_array_mut().expect("volumes").push(json!({"name": "home", "emptyDir": {}}));
     let container = &mut pod["spec"]["containers"][0];
     container["env"] = json!([{"name": "PATH", "value": bin}]);
-    container["volumeMounts"].as_array_mut().expect("mounts").push(json!({"name": "home", "mountPath": covered}));
+    container["volumeMounts"]
+        .as_array_mut()
+        .expect("mounts")
+        .push(json!({"name": "home", "mountPath": covered}));
     container.as_object_mut().expect("a container").remove("readinessProbe");
     container.as_object_mut().expect("a container").remove("lifecycle");
     pod["spec"]["terminationGracePeriodSeconds"] = json!(1);

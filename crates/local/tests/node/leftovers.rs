@@ -94,7 +94,12 @@ async fn a_new_agent_ends_what_is_on_record_and_no_process_that_only_has_the_num
     machine.stop().await;
     let start = || {
         let mut command = Command::new("setsid");
-        command.args(["sh", "-c", "sleep 1000 & wait"]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a process")
+        command
+            .args(["sh", "-c", "sleep 1000 & wait"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("a process")
     };
     let (mut recorded, mut stranger) = (start(), start());
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a boot id");

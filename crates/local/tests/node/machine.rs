@@ -65,7 +65,11 @@ impl Machine {
 
     pub(crate) async fn create<K>(&self, object: Value) -> K
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Serialize
+            + DeserializeOwned
+            + Clone
+            + Debug,
     {
         let object: K = serde_json::from_value(object).expect("an object");
         self.api::<K>().create(&PostParams::default(), &object).await.expect("created")
@@ -90,7 +94,12 @@ impl Machine {
     /// Waits until an object of the kind satisfies the condition.
     pub(crate) async fn wait<K>(&self, what: &str, holds: impl Fn(&K) -> bool) -> K
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + DeserializeOwned
+            + Clone
+            + Debug
+            + Send
+            + 'static,
     {
         use futures_util::StreamExt as _;
         let mut events = std::pin::pin!(watcher(self.api::<K>(), watcher::Config::default()));
@@ -118,7 +127,8 @@ impl Machine {
 
     /// Waits until the pod is gone from the API.
     pub(crate) async fn wait_gone(&self, name: &str) {
-        let gone = kube::runtime::wait::await_condition(self.api::<Pod>(), name, |pod: Option<&Pod>| pod.is_none());
+        let gone =
+            kube::runtime::wait::await_condition(self.api::<Pod>(), name, |pod: Option<&Pod>| pod.is_none());
         tokio::time::timeout(Duration::from_secs(20), gone).await.expect("in time").expect("a watch");
     }
 

@@ -105,9 +105,7 @@ async fn volumes_are_where_the_container_expects_them_and_nowhere_else() {
 async fn init_containers_run_in_order_before_the_others() {
     let mut machine = Machine::start().await;
     let mounts = json!([{"name": "work", "mountPath": "/llmisvc-work"}]);
-    let init = |name: &str, script: &str| {
-        json!({"name": name, "image": "x", "command": ["sh", "-c", script], "volumeMounts": mounts})
-    };
+    let init = |name: &str, script: &str| json!({"name": name, "image": "x", "command": ["sh", "-c", script], "volumeMounts": mounts});
     let extra = json!({
         "volumes": [{"name": "work", "emptyDir": {}}],
         "initContainers": [init("one", "echo 1 >> /llmisvc-work/order"), init("two", "echo 2 >> /llmisvc-work/order")],
@@ -146,7 +144,8 @@ async fn a_container_that_keeps_failing_waits_in_back_off_even_when_it_exits_wit
     let mut machine = Machine::start().await;
     machine.script("crash", "echo worker died; exit 0", json!({})).await;
     let pod = machine.wait_pod("crash", "a back-off", |pod| {
-        let waiting = status(pod).and_then(|status| status.state.as_ref()).and_then(|state| state.waiting.as_ref());
+        let waiting =
+            status(pod).and_then(|status| status.state.as_ref()).and_then(|state| state.waiting.as_ref());
         waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"))
     });
     let pod = pod.await;
@@ -161,7 +160,13 @@ async fn a_container_that_keeps_failing_waits_in_back_off_even_when_it_exits_wit
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_pod_ends_with_sigterm_and_is_gone_with_its_data() {
     let mut machine = Machine::start().await;
-    machine.script("end", "trap 'echo bye > /tmp/x; exit 0' TERM; echo up; while :; do sleep 0.02; done", json!({})).await;
+    machine
+        .script(
+            "end",
+            "trap 'echo bye > /tmp/x; exit 0' TERM; echo up; while :; do sleep 0.02; done",
+            json!({}),
+        )
+        .await;
     machine.wait_pod("end", "readiness", is_ready).await;
     let begun = Instant::now();
     machine.api::<Pod>().delete("end", &DeleteParams::default()).await.expect("deleted");
@@ -174,7 +179,13 @@ async fn a_deleted_pod_ends_with_sigterm_and_is_gone_with_its_data() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_ignores_sigterm_is_killed_when_its_grace_ends_with_all_it_started() {
     let mut machine = Machine::start().await;
-    machine.script("deaf", "trap '' TERM; setsid sleep 977 & echo $!; sleep 978", json!({"terminationGracePeriodSeconds": 1})).await;
+    machine
+        .script(
+            "deaf",
+            "trap '' TERM; setsid sleep 977 & echo $!; sleep 978",
+            json!({"terminationGracePeriodSeconds": 1}),
+        )
+        .await;
     machine.wait_pod("deaf", "readiness", is_ready).await;
     let grandchild: i32 = machine.first_line("deaf").await.parse().expect("a process id");
     let begun = Instant::now();
@@ -195,7 +206,10 @@ async fn a_missing_secret_and_an_unknown_program_are_named_in_the_status() {
         Some((waiting.reason?, waiting.message?))
     };
     let pod = machine.wait_pod("late", "a reason", |pod| message(pod).is_some()).await;
-    assert_eq!(message(&pod), Some(("CreateContainerConfigError".into(), "secret \"late\" not found".into())));
+    assert_eq!(
+        message(&pod),
+        Some(("CreateContainerConfigError".into(), "secret \"late\" not found".into()))
+    );
     machine.secret("late", json!({"t": "now"})).await;
     machine.wait_pod("late", "readiness", is_ready).await;
 
@@ -231,7 +245,8 @@ async fn events_tell_the_life_of_a_pod() {
     machine.wait_pod("told", "readiness", is_ready).await;
     machine.wait::<Event>("Started", |event| event.reason.as_deref() == Some("Started")).await;
     let events = machine.api::<Event>().list(&ListParams::default()).await.expect("events");
-    let scheduled = events.items.iter().find(|event| event.reason.as_deref() == Some("Scheduled")).expect("scheduled");
+    let scheduled =
+        events.items.iter().find(|event| event.reason.as_deref() == Some("Scheduled")).expect("scheduled");
     assert_eq!(scheduled.message.as_deref(), Some("Successfully assigned default/told to llmisvc-local"));
     assert_eq!(scheduled.involved_object.name.as_deref(), Some("told"));
     machine.stop().await;

@@ -24,7 +24,9 @@ async fn serve(listener: TcpListener, healthy: Arc<AtomicBool>) {
 }
 
 fn address(pod: &Pod) -> Option<String> {
-    pod.status.as_ref()?.pod_ip.clone().filter(|_| status(pod).is_some_and(|status| status.state.as_ref().is_some_and(|state| state.running.is_some())))
+    pod.status.as_ref()?.pod_ip.clone().filter(|_| {
+        status(pod).is_some_and(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,8 +52,12 @@ async fn a_pod_is_ready_soon_after_its_server_and_not_ready_when_the_threshold_i
 
     healthy.store(false, Ordering::Relaxed);
     machine.wait_pod("probed", "unreadiness", |pod| !is_ready(pod)).await;
-    let unhealthy = machine.wait::<Event>("an event", |event| event.reason.as_deref() == Some("Unhealthy")).await;
-    assert_eq!(unhealthy.message.as_deref(), Some("Readiness probe failed: HTTP probe failed with statuscode: 503"));
+    let unhealthy =
+        machine.wait::<Event>("an event", |event| event.reason.as_deref() == Some("Unhealthy")).await;
+    assert_eq!(
+        unhealthy.message.as_deref(),
+        Some("Readiness probe failed: HTTP probe failed with statuscode: 503")
+    );
     healthy.store(true, Ordering::Relaxed);
     let pod = machine.wait_pod("probed", "readiness again", is_ready).await;
     assert_eq!(status(&pod).map(|status| status.restart_count), Some(0));

@@ -46,24 +46,37 @@ async fn a_deployment_comes_up_scales_and_rolls_to_a_new_template() {
 
     let api = machine.api::<Deployment>();
     let patch = |value: Value| Patch::Merge(value);
-    api.patch("web", &PatchParams::default(), &patch(json!({"spec": {"replicas": 3}}))).await.expect("scaled");
+    api.patch("web", &PatchParams::default(), &patch(json!({"spec": {"replicas": 3}})))
+        .await
+        .expect("scaled");
     machine.wait::<Deployment>("three ready", |web| ready(web, 3)).await;
 
     let change = deployment(3, "exec sleep 2000");
-    api.patch("web", &PatchParams::default(), &patch(json!({"spec": {"template": change["spec"]["template"]}})))
-        .await
-        .expect("changed");
-    machine.wait::<Deployment>("a new revision", |web| {
-        let revision = web.metadata.annotations.as_ref().and_then(|all| all.get("deployment.kubernetes.io/revision"));
-        ready(web, 3) && revision.is_some_and(|revision| revision == "2")
-    })
-    .await;
+    api.patch(
+        "web",
+        &PatchParams::default(),
+        &patch(json!({"spec": {"template": change["spec"]["template"]}})),
+    )
+    .await
+    .expect("changed");
+    machine
+        .wait::<Deployment>("a new revision", |web| {
+            let revision = web
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|all| all.get("deployment.kubernetes.io/revision"));
+            ready(web, 3) && revision.is_some_and(|revision| revision == "2")
+        })
+        .await;
     let sets = machine.api::<ReplicaSet>().list(&ListParams::default()).await.expect("sets").items;
     let mut sizes: Vec<i32> = sets.iter().filter_map(|set| set.spec.as_ref()?.replicas).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [0, 3]);
 
-    api.patch("web", &PatchParams::default(), &patch(json!({"spec": {"replicas": 0}}))).await.expect("scaled");
+    api.patch("web", &PatchParams::default(), &patch(json!({"spec": {"replicas": 0}})))
+        .await
+        .expect("scaled");
     machine.wait::<Deployment>("none left", |web| ready(web, 0)).await;
     machine.stop().await;
 }
