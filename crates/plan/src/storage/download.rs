@@ -19,6 +19,8 @@ use crate::subject::Subject;
 const DEFAULT_IMAGE: &str = "kserve/storage-initializer:latest";
 /// ConfigMap in the service's namespace that holds the copy of the installation's certificate authorities.
 pub(crate) const GLOBAL_CA_BUNDLE: &str = "global-ca-bundle";
+/// Volume of adapters whose model comes in a modelcar.
+const ADAPTER_VOLUME: &str = "kserve-lora-location";
 const DEFAULT_CA_PATH: &str = "/etc/ssl/custom-certs";
 /// What the Hugging Face client is told unless the user says otherwise.
 const HF_DEFAULTS: [(&str, &str); 3] = [
@@ -47,9 +49,10 @@ pub(super) fn attach(
         if pairs.len() == 1 && has_base { MODEL_PATH.to_owned() } else { common_parent(pairs) };
     let read_path =
         if pairs.len() == 1 && has_base { attachment.path.to_owned() } else { download_path.clone() };
+    let volume = volume_for(pod, &read_path);
     let mount = |path: &str, read_only| VolumeMount {
         mount_path: path.to_owned(),
-        name: PROVISION_VOLUME.to_owned(),
+        name: volume.to_owned(),
         read_only,
         ..VolumeMount::default()
     };
@@ -89,18 +92,12 @@ pub(super) fn attach(
             .take()
             .into_iter()
             .flatten()
-            .filter(|present| present.name != PROVISION_VOLUME),
+            .filter(|present| present.name != volume),
     );
     container.volume_mounts = Some(mounts);
     mount_in(pod, MAIN, mount(&read_path, Some(true)));
-    add_volume(
-        pod,
-        Volume {
-            name: PROVISION_VOLUME.to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource::default()),
-            ..Volume::default()
-        },
-    );
+    let source = EmptyDirVolumeSource::default();
+    add_volume(pod, Volume { name: volume.to_owned(), empty_dir: Some(source), ..Volume::default() });
     credentials::attach(pod, &mut container, subject, attachment.account)?;
     let has_hugging_face = pairs.iter().any(|(uri, _)| uri.starts_with("hf://"));
     // Pods that were made before these variables existed are not restarted for them.
@@ -122,6 +119,17 @@ pub(super) fn attach(
     }
     pod.init_containers.get_or_insert_default().push(container);
     Ok(())
+}
+
+/// The volume that downloads go to. A modelcar has the usual one at another place, where the engine would look in vain.
+fn volume_for(pod: &PodSpec, read_path: &str) -> &'static str {
+    let main = pod.containers.iter().find(|container| container.name == MAIN);
+    let taken = main
+        .into_iter()
+        .flat_map(|main| main.volume_mounts.iter().flatten())
+        .any(|mount| mount.name == PROVISION_VOLUME && mount.mount_path != read_path);
+    let has_car = pod.containers.iter().any(|container| container.name == "modelcar");
+    if taken && has_car { ADAPTER_VOLUME } else { PROVISION_VOLUME }
 }
 
 /// The init container of a live pod spec.

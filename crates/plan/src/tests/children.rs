@@ -197,3 +197,23 @@ fn a_picker_that_wants_tokens_gets_a_tokenizer_and_its_address() {
         "{args:?}"
     );
 }
+
+#[test]
+fn adapters_of_a_model_in_an_image_lie_where_the_engine_looks() {
+    let model = json!({
+        "uri": "oci://registry/model:1", "name": "org/tiny",
+        "lora": {"adapters": [{"name": "a", "uri": "hf://org/a"}]},
+    });
+    let mut facts = facts(service("demo", json!({"model": model})), &[]);
+    facts.settings.storage_initializer.enable_modelcar = true;
+    let plan = plan(&facts);
+    let pod = pod(find(&plan, "Deployment", "demo-kserve"));
+    let mount_of = |list: &str, name: &str| {
+        let mounts = container(pod, list, name)["volumeMounts"].as_array().cloned().unwrap_or_default();
+        mounts.into_iter().find(|mount| mount["mountPath"] == "/mnt/lora/a").map(|mount| mount["name"].clone())
+    };
+    let volume = mount_of("containers", "main");
+    assert!(volume.is_some());
+    assert_eq!(volume, mount_of("initContainers", "storage-initializer"));
+    assert_ne!(volume, Some(json!("kserve-provision-location")), "that one is the modelcar's");
+}
