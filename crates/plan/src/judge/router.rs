@@ -406,7 +406,9 @@ fn route_problem(route: &Route, namespace: &str) -> Option<String> {
             }
             Some(_) => {}
             None => {
-                return Some("\"Unknown\" (reason \"ConditionMissing\", message \"ResolvedRefs\")".to_owned());
+                return Some(
+                    "\"Unknown\" (reason \"ConditionMissing\", message \"ResolvedRefs\")".to_owned(),
+                );
             }
         }
     }

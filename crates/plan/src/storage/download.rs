@@ -87,12 +87,7 @@ pub(super) fn attach(
     container.command = None;
     let mut mounts = vec![mount(&download_path, None)];
     mounts.extend(
-        container
-            .volume_mounts
-            .take()
-            .into_iter()
-            .flatten()
-            .filter(|present| present.name != volume),
+        container.volume_mounts.take().into_iter().flatten().filter(|present| present.name != volume),
     );
     container.volume_mounts = Some(mounts);
     mount_in(pod, MAIN, mount(&read_path, Some(true)));

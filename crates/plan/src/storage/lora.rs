@@ -89,10 +89,12 @@ pub(super) fn inject_arguments(
         }
     }
     arguments.push("--lora-modules".to_owned());
+    let in_shell = main.command.iter().flatten().any(|word| word == "-c");
     for adapter in adapters {
         for name in [adapter.name.clone(), published_name(subject.namespace, &adapter.name)] {
-            // KServe's presets evaluate the arguments in a shell, so the JSON is quoted for it.
-            arguments.push(format!("'{}'", json!({"name": name, "path": adapter.path()})));
+            let module = json!({"name": name, "path": adapter.path()});
+            // KServe's presets evaluate the arguments in a shell, so the JSON is quoted for it; a program gets it plain.
+            arguments.push(if in_shell { format!("'{module}'") } else { module.to_string() });
         }
     }
     arguments.extend(main.args.take().unwrap_or_default());

@@ -210,10 +210,30 @@ fn adapters_of_a_model_in_an_image_lie_where_the_engine_looks() {
     let pod = pod(find(&plan, "Deployment", "demo-kserve"));
     let mount_of = |list: &str, name: &str| {
         let mounts = container(pod, list, name)["volumeMounts"].as_array().cloned().unwrap_or_default();
-        mounts.into_iter().find(|mount| mount["mountPath"] == "/mnt/lora/a").map(|mount| mount["name"].clone())
+        mounts
+            .into_iter()
+            .find(|mount| mount["mountPath"] == "/mnt/lora/a")
+            .map(|mount| mount["name"].clone())
     };
     let volume = mount_of("containers", "main");
     assert!(volume.is_some());
     assert_eq!(volume, mount_of("initContainers", "storage-initializer"));
     assert_ne!(volume, Some(json!("kserve-provision-location")), "that one is the modelcar's");
+}
+
+#[test]
+fn a_program_gets_adapters_plain_and_a_shell_gets_them_quoted() {
+    let model = json!({
+        "uri": "hf://org/tiny", "name": "org/tiny",
+        "lora": {"adapters": [{"name": "a", "uri": "hf://org/a"}]},
+    });
+    let modules = |spec: Value| {
+        let plan = plan(&facts(service("demo", spec), &[]));
+        let main = container(pod(find(&plan, "Deployment", "demo-kserve")), "containers", "main").clone();
+        let args: Vec<String> = serde_json::from_value(main["args"].clone()).unwrap();
+        args[args.iter().position(|arg| arg == "--lora-modules").unwrap() + 1].clone()
+    };
+    assert_eq!(modules(json!({"model": model})), r#"{"name":"a","path":"/mnt/lora/a"}"#);
+    let shell = json!({"containers": [{"name": "main", "command": ["/bin/sh", "-c", "eval \"vllm serve $@\"", "--"]}]});
+    assert_eq!(modules(json!({"model": model, "template": shell})), r#"'{"name":"a","path":"/mnt/lora/a"}'"#);
 }
