@@ -47,15 +47,24 @@ impl Default for Options {
     }
 }
 
-/// What a pass wrote, for those who watch the operator work.
+/// What a pass did, for those who watch the operator work.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// Namespace of the service.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The writes to its children, in order.
-    pub changes: Vec<plan::Change>,
+    /// What was done.
+    pub done: Done,
+}
+
+/// What was done in a pass.
+#[derive(Debug, Clone)]
+pub enum Done {
+    /// Presets, baseRefs and service were merged, from these configs, for the first time or from others than before.
+    Merged(Vec<String>),
+    /// These children were written, in order.
+    Wrote(Vec<plan::Change>),
 }
 
 /// Runs until `stop` turns true, then ends the running passes and returns. Errors of the API server are retried and

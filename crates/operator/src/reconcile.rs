@@ -17,7 +17,7 @@ use crate::apply::{Applied, ApplyError, Memory, api, apply};
 use crate::gather::gather;
 use crate::queue::Next;
 use crate::stores::Stores;
-use crate::{Options, Report, certificates, publish};
+use crate::{Done, Options, Report, certificates, publish};
 
 /// What a pass works with. Clones share everything.
 #[derive(Clone)]
@@ -51,11 +51,16 @@ pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
         Err(_) if is_stopped(&facts.service) => plan::teardown(&facts),
         Err(_) => Plan::default(),
     };
+    if let Ok(merged) = &composed {
+        let names: Vec<&str> = merged.applied_configs.iter().map(|config| config.name.as_str()).collect();
+        if names != applied_before(&facts.service) {
+            report(&context, &key, Done::Merged(names.into_iter().map(str::to_owned).collect()));
+        }
+    }
     // 4. apply: the only requests of a pass, and none for an object that is as wanted.
     let applied = carry_out(&context, &plan, &facts).await;
-    if let Some(reports) = context.reports.as_ref().filter(|_| !applied.changes.is_empty()) {
-        let ServiceKey { namespace, name } = key.clone();
-        let _ = reports.send(Report { namespace, name, changes: applied.changes.clone() });
+    if !applied.changes.is_empty() {
+        report(&context, &key, Done::Wrote(applied.changes.clone()));
     }
     let retry = applied.errors.iter().any(|(_, error)| error.may_pass());
     // 5. judge what the server answered and what was seen of pods and gateways: pure.
@@ -88,6 +93,18 @@ fn facts(context: &Context, key: &ServiceKey) -> Option<Facts> {
             None
         }
     }
+}
+
+fn report(context: &Context, key: &ServiceKey, done: Done) {
+    if let Some(reports) = &context.reports {
+        let ServiceKey { namespace, name } = key.clone();
+        let _ = reports.send(Report { namespace, name, done });
+    }
+}
+
+fn applied_before(service: &Value) -> Vec<&str> {
+    let configs = service["status"]["appliedConfigs"].as_array();
+    configs.into_iter().flatten().filter_map(|config| config["name"].as_str()).collect()
 }
 
 /// Certificates first, because pods mount them; then the plan's steps and deletions.

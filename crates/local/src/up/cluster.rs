@@ -61,6 +61,8 @@ pub fn objects(listen: SocketAddr) -> Vec<Value> {
                     "urlScheme": "http",
                     "enableLLMInferenceServiceTLS": false,
                 }).to_string(),
+                // Pods are processes here, so they see the folders that `file://` names.
+                "storageInitializer": json!({"localPaths": true}).to_string(),
             },
         }),
     ]

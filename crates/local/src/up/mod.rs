@@ -7,13 +7,14 @@ mod inline;
 mod observe;
 mod progress;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kinds::{ObjectKey, Objects};
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -26,6 +27,9 @@ pub use progress::{Progress, Sighting, Step};
 
 use crate::{gateway, node};
 use folder::Folder;
+
+/// Annotation of a CRD: which edition of it this is, so that a start need not compare it.
+const EDITION: &str = "llmisvc.serving.kserve.io/edition";
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -137,7 +141,7 @@ pub async fn prepare(options: Options) -> Result<Prepared, StartError> {
         .map_err(|error| broken(&error))?;
     let client = kube::Client::new(api.clone(), "default");
     for definition in cluster::definitions() {
-        put(&client, &definition).await?;
+        define(&client, definition).await?;
     }
     for object in cluster::objects(listen) {
         put(&client, &object).await?;
@@ -267,6 +271,30 @@ impl Running {
         observers.iter().for_each(JoinHandle::abort);
         server.abort();
     }
+}
+
+/// Creates a definition, or replaces it by that of a newer program. One that is as it should be costs a read: these
+/// documents have a megabyte, and every start would pay for comparing them.
+async fn define(client: &kube::Client, mut definition: Value) -> Result<(), StartError> {
+    let mut hasher = DefaultHasher::new();
+    definition.to_string().hash(&mut hasher);
+    let edition = format!("{:016x}", hasher.finish());
+    definition["metadata"]["annotations"][EDITION] = edition.as_str().into();
+    let gvk = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&gvk));
+    let mut wanted: DynamicObject = serde_json::from_value(definition).map_err(|error| broken(&error))?;
+    let name = wanted.metadata.name.clone().unwrap_or_default();
+    let outcome = match api.get_metadata_opt(&name).await.map_err(|error| broken(&error))? {
+        None => api.create(&PostParams::default(), &wanted).await,
+        Some(known) if known.metadata.annotations.as_ref().and_then(|all| all.get(EDITION)) == Some(&edition) => {
+            return Ok(());
+        }
+        Some(known) => {
+            wanted.metadata.resource_version = known.metadata.resource_version;
+            api.replace(&name, &PostParams::default(), &wanted).await
+        }
+    };
+    outcome.map(drop).map_err(|error| StartError::Broken(format!("{name}: {error}")))
 }
 
 /// Applies one object with the plural that its CRD or the built-in table says.

@@ -20,12 +20,18 @@ pub(super) async fn writes(
     sightings: mpsc::UnboundedSender<Sighting>,
 ) {
     while let Some(report) = reports.recv().await {
-        let count = |verb: plan::Verb| report.changes.iter().filter(|change| change.verb == verb).count();
-        let _ = sightings.send(Sighting::Wrote {
-            service: format!("{}/{}", report.namespace, report.name),
-            created: count(plan::Verb::Create),
-            updated: count(plan::Verb::Update),
-            deleted: count(plan::Verb::Delete),
+        let service = format!("{}/{}", report.namespace, report.name);
+        let _ = sightings.send(match report.done {
+            operator::Done::Merged(configs) => Sighting::Merged { service, configs },
+            operator::Done::Wrote(changes) => {
+                let count = |verb: plan::Verb| changes.iter().filter(|change| change.verb == verb).count();
+                Sighting::Wrote {
+                    service,
+                    created: count(plan::Verb::Create),
+                    updated: count(plan::Verb::Update),
+                    deleted: count(plan::Verb::Delete),
+                }
+            }
         });
     }
 }

@@ -8,6 +8,13 @@ use serde_json::Value;
 /// One thing that was seen.
 #[derive(Debug, Clone)]
 pub enum Sighting {
+    /// The operator merged presets, baseRefs and service.
+    Merged {
+        /// `NAMESPACE/NAME`.
+        service: String,
+        /// Names of the configs, lowest precedence first.
+        configs: Vec<String>,
+    },
     /// The operator wrote children of a service.
     Wrote {
         /// `NAMESPACE/NAME`.
@@ -49,6 +56,9 @@ pub struct Step {
     pub text: String,
 }
 
+/// Engines write long lines; a terminal is narrow.
+const LONGEST_LINE: usize = 160;
+
 /// What was said about each service, so that nothing is said twice.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -58,7 +68,6 @@ pub struct Progress {
 
 #[derive(Debug, Default)]
 struct Service {
-    merged: Option<String>,
     ready: Option<bool>,
     complaint: Option<String>,
     engines: Option<(usize, usize)>,
@@ -82,6 +91,9 @@ impl Progress {
             steps.push(Step { at, service: Some(service.to_owned()), step, text });
         };
         match sighting {
+            Sighting::Merged { service, configs } => {
+                say(&service, "merged", if configs.is_empty() { "no presets".to_owned() } else { configs.join(", ") });
+            }
             Sighting::Wrote { service, created, updated, deleted } => {
                 let parts: Vec<String> = [(created, "made"), (updated, "changed"), (deleted, "removed")]
                     .iter()
@@ -96,11 +108,6 @@ impl Progress {
                 let status = &object["status"];
                 known.url = status["url"].as_str().map(str::to_owned);
                 known.model = served_model(&object);
-                let merged = merged_from(status);
-                if merged.is_some() && merged != known.merged {
-                    say(&name, "merged", merged.clone().unwrap_or_default());
-                    known.merged = merged;
-                }
                 let ready = condition(status, "Ready");
                 let is_ready = ready.is_some_and(|c| c["status"] == "True");
                 if is_ready && known.ready != Some(true) {
@@ -133,7 +140,10 @@ impl Progress {
                 }
             }
             Sighting::EngineSays { pod, line } => {
-                if let Some(pod) = self.pods.get_mut(&pod).filter(|pod| !pod.ready && pod.says.as_ref() != Some(&line)) {
+                // A single word is the reason why it waits, which the pods show; a line is what a program said.
+                let line: String = line.trim().chars().take(LONGEST_LINE).collect();
+                let news = |pod: &&mut Pod| !pod.ready && line.contains(' ') && pod.says.as_ref() != Some(&line);
+                if let Some(pod) = self.pods.get_mut(&pod).filter(news) {
                     pod.says = Some(line.clone());
                     say(&pod.service, "engine", line);
                 }
@@ -204,14 +214,6 @@ fn complaint_text(condition: &Value) -> String {
     }
 }
 
-/// The configs that went in, once the merge was a success.
-fn merged_from(status: &Value) -> Option<String> {
-    condition(status, "PresetsCombined").filter(|c| c["status"] == "True")?;
-    let names: Vec<&str> =
-        status["appliedConfigs"].as_array()?.iter().filter_map(|config| config["name"].as_str()).collect();
-    Some(if names.is_empty() { "no presets".to_owned() } else { names.join(", ") })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,9 +221,8 @@ mod tests {
 
     fn service(ready: &str, reason: &str) -> Value {
         json!({"metadata": {"namespace": "default", "name": "x"}, "spec": {"model": {"name": "acme/x"}},
-               "status": {"url": "http://127.0.0.1:8080/default/x", "appliedConfigs": [{"name": "preset"}],
-                          "conditions": [{"type": "PresetsCombined", "status": "True"},
-                                         {"type": "Ready", "status": ready, "reason": reason, "message": "m"}]}})
+               "status": {"url": "http://127.0.0.1:8080/default/x",
+                          "conditions": [{"type": "Ready", "status": ready, "reason": reason, "message": "m"}]}})
     }
 
     fn engine(name: &str, ready: &str) -> Value {
@@ -235,6 +236,7 @@ mod tests {
         let mut progress = Progress::default();
         let mut said = Vec::new();
         for sighting in [
+            Sighting::Merged { service: "default/x".to_owned(), configs: vec!["preset".to_owned()] },
             Sighting::Service(service("False", "MinimumReplicasUnavailable")),
             Sighting::Wrote { service: "default/x".to_owned(), created: 9, updated: 0, deleted: 0 },
             Sighting::Pod(engine("a", "False")),

@@ -1,1 +1,0 @@
-//! Fixtures, fake clock and golden files for tests.
