@@ -2,35 +2,21 @@
 
 use serde_json::Value;
 
-/// Fields that Go writes even if they are empty.
-const KEPT_EMPTY_OBJECTS: [&str; 6] =
-    ["emptyDir", "metadata", "template", "podInfo", "podSelector", "namespaceSelector"];
+/// Mappings that Go leaves out when they are empty. Other empty objects are pointers to structs, which it writes.
+const MAPS: [&str; 6] = ["limits", "requests", "labels", "annotations", "resources", "nodeSelector"];
 
-/// Removes nulls, empty lists and empty texts; empty objects stay, since a pointer to an empty struct is written.
+/// Removes nulls, empty lists and empty mappings.
 pub(crate) fn prune(value: &mut Value) {
     match value {
-        Value::Object(fields) => {
-            fields.retain(|name, value| {
-                prune(value);
-                match value {
-                    Value::Null => false,
-                    Value::Array(items) => !items.is_empty(),
-                    Value::Object(fields) if fields.is_empty() => {
-                        KEPT_EMPTY_OBJECTS.contains(&name.as_str())
-                            || !matches!(
-                                name.as_str(),
-                                "limits"
-                                    | "requests"
-                                    | "labels"
-                                    | "annotations"
-                                    | "resources"
-                                    | "nodeSelector"
-                            )
-                    }
-                    _ => true,
-                }
-            });
-        }
+        Value::Object(fields) => fields.retain(|name, value| {
+            prune(value);
+            match value {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(fields) => !(fields.is_empty() && MAPS.contains(&name.as_str())),
+                _ => true,
+            }
+        }),
         Value::Array(items) => items.iter_mut().for_each(prune),
         _ => {}
     }

@@ -2,6 +2,7 @@
 //!
 //! `in.yaml` holds the service, and what else the cluster shows. `UPDATE_GOLDEN=1 cargo test -p plan` writes what is made
 //! now; read the difference before you commit it.
+#![allow(clippy::unwrap_used, reason = "a case that cannot be read has failed")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use serde_json::{Value, json};
 #[test]
 fn every_case_has_the_children_and_the_status_that_are_written_down() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut cases: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut cases: Vec<PathBuf> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     cases.sort();
     assert!(!cases.is_empty());
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
@@ -63,7 +65,8 @@ fn outcome(case: &Path) -> (String, String) {
 fn carried_out(facts: &Facts, plan: &Plan) -> Objects {
     let mut objects = facts.objects.clone();
     for object in plan.steps.iter().flat_map(|step| &step.objects) {
-        let status = objects.get_key(&ObjectKey::of(object).unwrap()).and_then(|old| old.get("status")).cloned();
+        let status =
+            objects.get_key(&ObjectKey::of(object).unwrap()).and_then(|old| old.get("status")).cloned();
         let mut live = object.clone();
         if let Some(status) = status {
             live["status"] = status;
