@@ -26,7 +26,7 @@ pub(crate) struct Resource {
 
 pub(crate) enum Origin {
     BuiltIn(&'static BuiltIn),
-    Custom(CustomVersion),
+    Custom(Box<CustomVersion>),
 }
 
 impl Resource {

@@ -71,7 +71,10 @@ fn select<'a>(found: &[&'a Value], inside: &str) -> Vec<&'a Value> {
             .iter()
             .flat_map(|v| children(v))
             .filter(|v| {
-                first(v, path).is_some_and(|x| x.as_str().map_or_else(|| x.to_string() == wanted, |s| s == wanted))
+                first(v, path).is_some_and(|x| match x {
+                    Value::String(text) => text == wanted,
+                    other => other.to_string() == *wanted,
+                })
             })
             .collect();
     }

@@ -33,7 +33,7 @@ mod tls;
 
 pub use crate::http::{ApiServer, Body};
 pub use options::{
-    Admission, AdmissionRequest, Clock, Convert, Denied, LogRequest, Logs, Options, Review, User,
+    Admission, AdmissionRequest, Clock, Convert, Denied, LogRequest, Logs, Mutate, Options, Review, User, Validate,
 };
 pub use store::Error;
 pub use tls::{Identity, IdentityError, kubeconfig};

@@ -79,13 +79,19 @@ pub struct Admission {
     pub review: Review,
 }
 
+/// Changes an object before it is validated, or refuses it.
+pub type Mutate = Arc<dyn Fn(&mut AdmissionRequest<'_>) -> Result<(), Denied> + Send + Sync>;
+
+/// Judges the object that would be stored; on success, warnings.
+pub type Validate = Arc<dyn Fn(&AdmissionRequest<'_>) -> Result<Vec<String>, Denied> + Send + Sync>;
+
 /// What an admission function does. It sees the object in the version of the request.
 #[derive(Clone)]
 pub enum Review {
     /// Changes the object before it is validated.
-    Mutate(Arc<dyn Fn(&mut AdmissionRequest<'_>) -> Result<(), Denied> + Send + Sync>),
+    Mutate(Mutate),
     /// Says yes (with warnings) or no to the object that would be stored.
-    Validate(Arc<dyn Fn(&AdmissionRequest<'_>) -> Result<Vec<String>, Denied> + Send + Sync>),
+    Validate(Validate),
 }
 
 /// What an admission function is shown.

@@ -116,7 +116,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                 categories: texts(&names["categories"]),
                 namespaced: spec["scope"] == "Namespaced",
                 verbs: &VERBS,
-                origin: Origin::Custom(CustomVersion {
+                origin: Origin::Custom(Box::new(CustomVersion {
                     stored: stored.clone(),
                     status: version["subresources"].get("status").is_some(),
                     scale,
@@ -132,7 +132,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                     deprecation,
                     hooked: spec["conversion"]["strategy"] == "Webhook",
                     apply: OnceLock::new(),
-                }),
+                })),
                 version: name,
             })
         })

@@ -135,7 +135,7 @@ impl Node {
                     }
                     if let Some(node) = self.properties.get(key).or(self.additional.as_ref()) {
                         node.prune_at(member, &joined(path, key), unknown);
-                    } else if !self.preserve && !(self.kind.is_none() && self.properties.is_empty()) {
+                    } else if !self.preserve && (self.kind.is_some() || !self.properties.is_empty()) {
                         gone.push(key.clone());
                     }
                 }

@@ -392,8 +392,8 @@ fn container(value: &mut Value, host_network: bool) {
     set(value, "resources", json!({}));
     set(value, "terminationMessagePath", json!("/dev/termination-log"));
     set(value, "terminationMessagePolicy", json!("File"));
-    let image = value["image"].as_str().unwrap_or_default();
-    set_pull_policy(value, &pull_policy(&image.to_owned()));
+    let policy = pull_policy(value["image"].as_str().unwrap_or_default());
+    set_pull_policy(value, policy);
     for port in list(value, "ports") {
         set(port, "protocol", json!("TCP"));
         if host_network {
@@ -436,10 +436,10 @@ fn set_pull_policy(value: &mut Value, policy: &str) {
     }
 }
 
-fn pull_policy(image: &str) -> String {
+fn pull_policy(image: &str) -> &'static str {
     let last = image.rsplit('/').next().unwrap_or_default();
     let latest = !last.contains('@') && last.rsplit_once(':').is_none_or(|(_, tag)| tag == "latest");
-    if latest { "Always" } else { "IfNotPresent" }.to_owned()
+    if latest { "Always" } else { "IfNotPresent" }
 }
 
 fn http_get(handler: &mut Value) {

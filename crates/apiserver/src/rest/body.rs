@@ -81,6 +81,16 @@ impl Core {
         let decoded = match media {
             "application/json" | "" => from_json(&call.body),
             "application/yaml" => from_yaml(&call.body),
+            crate::protobuf::MEDIA_TYPE if resource.built_in().is_some() => match crate::protobuf::read(&call.body) {
+                Some(value) => Ok(Decoded { value, oddities: Vec::new() }),
+                None => {
+                    return Err(Failure::new(
+                        415,
+                        Some("UnsupportedMediaType"),
+                        format!("{} is not read as protobuf here: send JSON or YAML, for example with kubectl apply", resource.kind),
+                    ));
+                }
+            },
             _ => {
                 return Err(Failure::new(
                     415,

@@ -205,7 +205,7 @@ pub(crate) fn dedup_owners(value: &mut Value) -> Option<String> {
     let mut twice: Vec<String> = Vec::new();
     for owner in list.drain(..) {
         let uid = owner["uid"].as_str().unwrap_or_default().to_owned();
-        if kept.iter().any(|k| *k == owner) {
+        if kept.contains(&owner) {
             twice.push(uid);
         } else {
             kept.push(owner);
