@@ -1,5 +1,7 @@
 //! The JSON paths of printer columns: `.a.b`, `['a']`, `[0]`, `[*]` and `[?(@.type=="Ready")]`.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// The first value at `path`; `None` if there is none or the path is not understood.
@@ -71,10 +73,7 @@ fn select<'a>(found: &[&'a Value], inside: &str) -> Vec<&'a Value> {
             .iter()
             .flat_map(|v| children(v))
             .filter(|v| {
-                first(v, path).is_some_and(|x| match x {
-                    Value::String(text) => text == wanted,
-                    other => other.to_string() == *wanted,
-                })
+                first(v, path).is_some_and(|x| x.as_str().map_or_else(|| Cow::Owned(x.to_string()), Cow::Borrowed) == wanted)
             })
             .collect();
     }
