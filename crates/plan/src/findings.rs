@@ -19,6 +19,7 @@ pub(crate) fn findings(subject: &Subject) -> Vec<Finding> {
     findings.extend(deprecated_plugin(subject));
     findings.extend(unseen_predictor(subject));
     findings.extend(collisions(subject));
+    findings.extend(missing_ca_bundle(subject));
     findings
 }
 
@@ -69,6 +70,23 @@ fn unseen_predictor(subject: &Subject) -> Option<Finding> {
             "LatencyPredictorConfigRef",
             format!("ConfigMap {namespace}/{name} uses predicted-latency-producer, but its servers are only added for config.inline"),
             Some("move the configuration to router.scheduler.config.inline"),
+        )
+    })
+}
+
+/// Downloads would wait for a ConfigMap that nobody makes.
+fn missing_ca_bundle(subject: &Subject) -> Option<Finding> {
+    let name = &subject.facts.settings.storage_initializer.ca_bundle_config_map_name;
+    let system = &subject.facts.system_namespace;
+    let bundle = subject.facts.objects.get("v1", "ConfigMap", Some(system), name);
+    let has_bundle = bundle
+        .and_then(|bundle| bundle["data"]["cabundle.crt"].as_str())
+        .is_some_and(|text| !text.is_empty());
+    (!name.is_empty() && !has_bundle).then(|| {
+        finding(
+            "CaBundleMissing",
+            format!("ConfigMap {system}/{name} with key cabundle.crt, named by caBundleConfigMapName, does not exist"),
+            Some("create it, or clear storageInitializer.caBundleConfigMapName in inferenceservice-config"),
         )
     })
 }
