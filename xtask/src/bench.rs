@@ -108,7 +108,10 @@ fn fleet(services: usize, idle_s: u64) -> Result<()> {
     std::fs::write(&file, documents.join("---\n"))?;
     let data = dir.path().join("data");
     let up = Up::start(&data, &[&file], &["--engine", "inline-sim"], None, Duration::from_secs(600))?;
-    println!("{services} services with 2 simulated engines each: all Ready after {:.1} s", up.ready_ms / 1000.0);
+    println!(
+        "{services} services with 2 simulated engines each: all Ready after {:.1} s",
+        up.ready_ms / 1000.0
+    );
     let before = Usage::of(up.id())?;
     println!("CPU until then {:.1} s", before.cpu_s);
     std::thread::sleep(Duration::from_secs(idle_s));
@@ -130,11 +133,13 @@ impl Usage {
     fn of(process: u32) -> Result<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
+        let ticks =
+            |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
         let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
         let mib = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib = line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
+            let kib =
+                line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
             kib.unwrap_or(f64::NAN) / 1024.0
         };
         // Linux counts in ticks of 10 ms on every machine that this runs on.
@@ -146,7 +151,8 @@ fn folder_bytes(folder: &Path) -> Result<u64> {
     let mut sum = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        sum += if entry.file_type()?.is_dir() { folder_bytes(&entry.path())? } else { entry.metadata()?.len() };
+        sum +=
+            if entry.file_type()?.is_dir() { folder_bytes(&entry.path())? } else { entry.metadata()?.len() };
     }
     Ok(sum)
 }

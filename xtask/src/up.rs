@@ -40,7 +40,8 @@ impl Up {
         }
         let mut process = command.spawn().context("llmisvc up")?;
         let lines = lines_of(process.stdout.take().context("no output")?);
-        let mut up = Self { process, endpoint: String::new(), kubeconfig: data_dir.join("kubeconfig"), ready_ms: 0.0 };
+        let mut up =
+            Self { process, endpoint: String::new(), kubeconfig: data_dir.join("kubeconfig"), ready_ms: 0.0 };
         let deadline = std::time::Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
@@ -49,7 +50,8 @@ impl Up {
                 Err(mpsc::RecvTimeoutError::Timeout) => bail!("not Ready within {} s", patience.as_secs()),
                 Err(mpsc::RecvTimeoutError::Disconnected) => bail!("up ended: {}", up.process.wait()?),
             };
-            let event: serde_json::Value = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
+            let event: serde_json::Value =
+                serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
             if event["step"] == "serving" {
                 up.ready_ms = event["at_ms"].as_f64().unwrap_or(f64::NAN);
                 up.endpoint = event["endpoint"].as_str().context("no endpoint")?.to_owned();
@@ -83,7 +85,8 @@ fn binary() -> Result<PathBuf> {
     if !workspace::cargo(&["build", "--quiet", "--release", "--package", "llmisvc"])? {
         bail!("the binary does not build");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace::root().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace::root().join("target"), PathBuf::from);
     Ok(target.join("release/llmisvc"))
 }
 

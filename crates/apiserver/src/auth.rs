@@ -29,7 +29,8 @@ struct Deed {
 impl Core {
     /// The user of a request. The trusted handle without a header is the administrator.
     pub(crate) fn authenticate(&self, headers: &HeaderMap, trusted: bool) -> Result<Asker, Failure> {
-        let header = headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok()).filter(|h| !h.is_empty());
+        let header =
+            headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok()).filter(|h| !h.is_empty());
         let asker = |name: &str, groups: &[&str]| Asker {
             name: name.into(),
             uid: String::new(),
@@ -60,9 +61,22 @@ impl Core {
             let why = format!("forbidden: User {user} cannot {} path {}", deed.verb, quoted(&call.path));
             return Err(Failure::new(403, Some("Forbidden"), why).with(json!({})));
         };
-        let resource = if deed.subresource.is_empty() { deed.resource.clone() } else { format!("{}/{}", deed.resource, deed.subresource) };
-        let range = if deed.namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {}", quoted(&deed.namespace)) };
-        let why = format!("User {user} cannot {} resource {} in API group {} {range}", deed.verb, quoted(&resource), quoted(&deed.group));
+        let resource = if deed.subresource.is_empty() {
+            deed.resource.clone()
+        } else {
+            format!("{}/{}", deed.resource, deed.subresource)
+        };
+        let range = if deed.namespace.is_empty() {
+            "at the cluster scope".to_owned()
+        } else {
+            format!("in the namespace {}", quoted(&deed.namespace))
+        };
+        let why = format!(
+            "User {user} cannot {} resource {} in API group {} {range}",
+            deed.verb,
+            quoted(&resource),
+            quoted(&deed.group)
+        );
         let names = Names { group: &deed.group, plural: &deed.resource, kind: &deed.resource };
         let mut failure = Failure::forbidden(names, &deed.name, &why);
         if deed.name.is_empty() {
@@ -79,24 +93,37 @@ impl Core {
         if let Some(path) = &deed.path
             && deed.verb == "get"
         {
-            let known = user.groups.iter().any(|g| g == "system:authenticated" || g == "system:unauthenticated");
-            let public = ["/version", "/healthz", "/livez", "/readyz"].iter().any(|p| path == p || path.starts_with(&format!("{p}/")));
+            let known =
+                user.groups.iter().any(|g| g == "system:authenticated" || g == "system:unauthenticated");
+            let public = ["/version", "/healthz", "/livez", "/readyz"]
+                .iter()
+                .any(|p| path == p || path.starts_with(&format!("{p}/")));
             if public && known {
-                return Some(format!("RBAC: allowed by ClusterRoleBinding \"{PUBLIC}\" of ClusterRole \"{PUBLIC}\" to Group \"system:authenticated\""));
+                return Some(format!(
+                    "RBAC: allowed by ClusterRoleBinding \"{PUBLIC}\" of ClusterRole \"{PUBLIC}\" to Group \"system:authenticated\""
+                ));
             }
-            let discovery = ["/api", "/apis", "/openapi"].iter().any(|p| path == p || path.starts_with(&format!("{p}/")));
+            let discovery =
+                ["/api", "/apis", "/openapi"].iter().any(|p| path == p || path.starts_with(&format!("{p}/")));
             if discovery && user.groups.iter().any(|g| g == "system:authenticated") {
-                return Some(format!("RBAC: allowed by ClusterRoleBinding \"{DISCOVERY}\" of ClusterRole \"{DISCOVERY}\" to Group \"system:authenticated\""));
+                return Some(format!(
+                    "RBAC: allowed by ClusterRoleBinding \"{DISCOVERY}\" of ClusterRole \"{DISCOVERY}\" to Group \"system:authenticated\""
+                ));
             }
         }
         // Everybody may ask about themselves.
-        let about_self = matches!(deed.resource.as_str(), "selfsubjectaccessreviews" | "selfsubjectrulesreviews" | "selfsubjectreviews");
+        let about_self = matches!(
+            deed.resource.as_str(),
+            "selfsubjectaccessreviews" | "selfsubjectrulesreviews" | "selfsubjectreviews"
+        );
         if about_self && deed.verb == "create" && user.groups.iter().any(|g| g == "system:authenticated") {
             return Some("RBAC: allowed by ClusterRoleBinding \"system:basic-user\" of ClusterRole \"system:basic-user\" to Group \"system:authenticated\"".into());
         }
-        let mut places = vec![("rbac.authorization.k8s.io/clusterrolebindings/".to_owned(), "ClusterRoleBinding")];
+        let mut places =
+            vec![("rbac.authorization.k8s.io/clusterrolebindings/".to_owned(), "ClusterRoleBinding")];
         if !deed.namespace.is_empty() {
-            places.push((format!("rbac.authorization.k8s.io/rolebindings/{}/", deed.namespace), "RoleBinding"));
+            places
+                .push((format!("rbac.authorization.k8s.io/rolebindings/{}/", deed.namespace), "RoleBinding"));
         }
         for (prefix, kind) in places {
             for binding in self.store.list(&prefix).objects {
@@ -104,10 +131,15 @@ impl Core {
                 if !subjects(binding, user) {
                     continue;
                 }
-                let (role_kind, role) = (text(&binding["roleRef"]["kind"]), text(&binding["roleRef"]["name"]));
+                let (role_kind, role) =
+                    (text(&binding["roleRef"]["kind"]), text(&binding["roleRef"]["name"]));
                 if self.rules(role_kind, role, &deed.namespace).iter().any(|rule| permits(rule, deed)) {
                     let name = text(&binding["metadata"]["name"]);
-                    return Some(format!("RBAC: allowed by {kind} {} of {role_kind} {}", quoted(name), quoted(role)));
+                    return Some(format!(
+                        "RBAC: allowed by {kind} {} of {role_kind} {}",
+                        quoted(name),
+                        quoted(role)
+                    ));
                 }
             }
         }
@@ -127,13 +159,21 @@ impl Core {
         match name {
             "cluster-admin" => vec![everything, json!({"verbs": ["*"], "nonResourceURLs": ["*"]})],
             "admin" | "edit" => vec![everything],
-            "view" => vec![json!({"verbs": ["get", "list", "watch"], "apiGroups": ["*"], "resources": ["*"]})],
+            "view" => {
+                vec![json!({"verbs": ["get", "list", "watch"], "apiGroups": ["*"], "resources": ["*"]})]
+            }
             _ => Vec::new(),
         }
     }
 
     /// Answers the review kinds, which are questions and are not stored.
-    pub(crate) fn review(&self, call: &Call, scope: &Scope, value: &Value, options: &WriteOptions) -> Result<Option<Answer>, Failure> {
+    pub(crate) fn review(
+        &self,
+        call: &Call,
+        scope: &Scope,
+        value: &Value,
+        options: &WriteOptions,
+    ) -> Result<Option<Answer>, Failure> {
         let resource = &scope.resource;
         if resource.verbs != ["create"] {
             return Ok(None);
@@ -169,7 +209,8 @@ impl Core {
             "SelfSubjectRulesReview" => {
                 let namespace = text(&spec["namespace"]);
                 let (resources, paths) = self.own_rules(&call.user, namespace);
-                value["status"] = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
+                value["status"] =
+                    json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
             }
             "SubjectAccessReview" | "LocalSubjectAccessReview" | "SelfSubjectAccessReview" => {
                 let user = if resource.kind == "SelfSubjectAccessReview" {
@@ -178,7 +219,10 @@ impl Core {
                     Asker {
                         name: text(&spec["user"]).to_owned(),
                         uid: String::new(),
-                        groups: crate::rest::strings(&spec["groups"]).into_iter().map(str::to_owned).collect(),
+                        groups: crate::rest::strings(&spec["groups"])
+                            .into_iter()
+                            .map(str::to_owned)
+                            .collect(),
                     }
                 };
                 let reason = self.allowed(&user, &asked(&spec)?);
@@ -204,8 +248,13 @@ impl Core {
             "verbs": ["create"], "apiGroups": ["authorization.k8s.io"],
             "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
         })];
-        let paths = vec![json!({"verbs": ["get"], "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"]})];
-        for prefix in ["rbac.authorization.k8s.io/clusterrolebindings/".to_owned(), format!("rbac.authorization.k8s.io/rolebindings/{namespace}/")] {
+        let paths = vec![
+            json!({"verbs": ["get"], "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"]}),
+        ];
+        for prefix in [
+            "rbac.authorization.k8s.io/clusterrolebindings/".to_owned(),
+            format!("rbac.authorization.k8s.io/rolebindings/{namespace}/"),
+        ] {
             for binding in self.store.list(&prefix).objects {
                 if subjects(&binding.value, user) {
                     let role = &binding.value["roleRef"];
@@ -230,7 +279,9 @@ fn asked(spec: &Value) -> Result<Deed, Failure> {
             name: own(&resource["name"]),
             path: None,
         }),
-        (false, true) => Ok(Deed { verb: own(&path["verb"]), path: Some(own(&path["path"])), ..Deed::default() }),
+        (false, true) => {
+            Ok(Deed { verb: own(&path["verb"]), path: Some(own(&path["path"])), ..Deed::default() })
+        }
         _ => {
             let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
             let cause = Cause::invalid("spec.resourceAttributes", &Value::Null, why);
@@ -254,7 +305,11 @@ fn shown(user: &Asker) -> Value {
 
 fn deed(call: &Call, place: &Place) -> Deed {
     let Place::Target(target) = place else {
-        return Deed { verb: call.method.as_str().to_lowercase(), path: Some(call.path.clone()), ..Deed::default() };
+        return Deed {
+            verb: call.method.as_str().to_lowercase(),
+            path: Some(call.path.clone()),
+            ..Deed::default()
+        };
     };
     let verb = match (&call.method, target.name.is_some()) {
         (&Method::GET, _) if target.watch || call.query.flag("watch") => "watch",
@@ -287,14 +342,17 @@ fn subjects(binding: &Value, user: &Asker) -> bool {
         "User" => text(&subject["name"]) == user.name,
         "Group" => user.groups.iter().any(|g| g == text(&subject["name"])),
         "ServiceAccount" => {
-            user.name == format!("system:serviceaccount:{}:{}", text(&subject["namespace"]), text(&subject["name"]))
+            user.name
+                == format!("system:serviceaccount:{}:{}", text(&subject["namespace"]), text(&subject["name"]))
         }
         _ => false,
     })
 }
 
 fn permits(rule: &Value, deed: &Deed) -> bool {
-    let has = |field: &str, wanted: &str| crate::rest::strings(&rule[field]).iter().any(|v| *v == "*" || *v == wanted);
+    let has = |field: &str, wanted: &str| {
+        crate::rest::strings(&rule[field]).iter().any(|v| *v == "*" || *v == wanted)
+    };
     if !has("verbs", &deed.verb) {
         return false;
     }
@@ -303,9 +361,15 @@ fn permits(rule: &Value, deed: &Deed) -> bool {
             .iter()
             .any(|url| url == path || url.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix)));
     }
-    let resource = if deed.subresource.is_empty() { deed.resource.clone() } else { format!("{}/{}", deed.resource, deed.subresource) };
+    let resource = if deed.subresource.is_empty() {
+        deed.resource.clone()
+    } else {
+        format!("{}/{}", deed.resource, deed.subresource)
+    };
     let names = crate::rest::strings(&rule["resourceNames"]);
-    has("apiGroups", &deed.group) && has("resources", &resource) && (names.is_empty() || names.contains(&deed.name.as_str()))
+    has("apiGroups", &deed.group)
+        && has("resources", &resource)
+        && (names.is_empty() || names.contains(&deed.name.as_str()))
 }
 
 /// Compares without telling by its time how much is right.

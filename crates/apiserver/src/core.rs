@@ -104,10 +104,15 @@ impl Core {
                 _ => Ok(Answer::text(404, "404 page not found\n")),
             };
         };
-        if resource.namespaced != target.namespace.is_some() && !across_namespaces(&call, &target, &resource) {
+        if resource.namespaced != target.namespace.is_some() && !across_namespaces(&call, &target, &resource)
+        {
             return Ok(Answer::text(404, "404 page not found\n"));
         }
-        let scope = Scope { resource: resource.clone(), namespace: target.namespace.clone(), subresource: target.subresource.clone() };
+        let scope = Scope {
+            resource: resource.clone(),
+            namespace: target.namespace.clone(),
+            subresource: target.subresource.clone(),
+        };
         let deprecation = resource.custom().and_then(|c| c.deprecation.clone());
         let watching = target.watch || (call.query.flag("watch") && call.method == Method::GET);
         let answer = match (&call.method, target.name.as_deref(), target.subresource.as_deref()) {
@@ -140,7 +145,8 @@ impl Core {
 
 /// Subresources whose requests carry the whole object.
 fn is_the_object(resource: &Resource, subresource: &str) -> bool {
-    resource.has(subresource) && matches!(subresource, "status" | "ephemeralcontainers" | "finalize" | "resize" | "approval")
+    resource.has(subresource)
+        && matches!(subresource, "status" | "ephemeralcontainers" | "finalize" | "resize" | "approval")
 }
 
 fn across_namespaces(call: &Call, target: &Target, resource: &Resource) -> bool {
@@ -150,7 +156,8 @@ fn across_namespaces(call: &Call, target: &Target, resource: &Resource) -> bool 
         && (call.method == Method::GET || resource.verbs == ["create"])
 }
 
-pub(crate) const NAMESPACE_NAMES: Names<'static> = Names { group: "", plural: "namespaces", kind: "Namespace" };
+pub(crate) const NAMESPACE_NAMES: Names<'static> =
+    Names { group: "", plural: "namespaces", kind: "Namespace" };
 
 /// The member of a JSON object, made if it is absent.
 pub(crate) fn member<'a>(value: &'a mut Value, name: &str) -> &'a mut Value {

@@ -23,7 +23,8 @@ pub(crate) fn answer(core: &Core, call: &Call, place: &Place) -> Result<Answer, 
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": call.header("host").unwrap_or("127.0.0.1")}],
         }))),
         Place::Groups => {
-            let groups: Vec<Value> = catalog.groups.iter().filter(|(g, _)| !g.is_empty()).map(|(g, v)| group(g, v)).collect();
+            let groups: Vec<Value> =
+                catalog.groups.iter().filter(|(g, _)| !g.is_empty()).map(|(g, v)| group(g, v)).collect();
             Ok(Answer::ok(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})))
         }
         Place::Group(name) => match catalog.versions_of(name) {
@@ -38,8 +39,11 @@ pub(crate) fn answer(core: &Core, call: &Call, place: &Place) -> Result<Answer, 
         Place::Resources { group, version } => match catalog.group_version(group, version) {
             Some(resources) => {
                 let list: Vec<Value> = resources.values().flat_map(|r| legacy(r)).collect();
-                let group_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
-                Ok(Answer::ok(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list})))
+                let group_version =
+                    if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
+                Ok(Answer::ok(
+                    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}),
+                ))
             }
             None => Ok(missing()),
         },
@@ -197,7 +201,9 @@ pub(crate) fn other(core: &Core, call: &Call) -> Result<Answer, Failure> {
         "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
             Ok(Answer::text(200, "ok"))
         }
-        _ if path.starts_with("/openapi/v3") => Ok(crate::openapi::answer(core, call).unwrap_or_else(missing)),
+        _ if path.starts_with("/openapi/v3") => {
+            Ok(crate::openapi::answer(core, call).unwrap_or_else(missing))
+        }
         _ => Ok(missing()),
     }
 }

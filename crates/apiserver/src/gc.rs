@@ -91,10 +91,14 @@ impl Core {
             .collect();
         let mut touched = 0;
         for found in &all {
-            let owners = found.metadata()["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let gone = |owner: &Value| owner["uid"].as_str().is_none_or(|uid| !uids.contains(uid) || ending.contains(uid));
+            let owners =
+                found.metadata()["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let gone = |owner: &Value| {
+                owner["uid"].as_str().is_none_or(|uid| !uids.contains(uid) || ending.contains(uid))
+            };
             let unowned = !owners.is_empty() && owners.iter().all(gone);
-            let homeless = found.metadata()["namespace"].as_str().is_some_and(|n| ending_namespaces.contains(n));
+            let homeless =
+                found.metadata()["namespace"].as_str().is_some_and(|n| ending_namespaces.contains(n));
             if (unowned || homeless) && !found.ending() {
                 touched += usize::from(self.remove(found).await);
                 continue;
@@ -168,7 +172,11 @@ impl Core {
         }
         let last = next["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty);
         crate::rest::tidy_metadata(&mut next);
-        let change = if last && crate::kinds::may_vanish(&found.resource, &next) { Change::Delete(next) } else { Change::Put(next) };
+        let change = if last && crate::kinds::may_vanish(&found.resource, &next) {
+            Change::Delete(next)
+        } else {
+            Change::Put(next)
+        };
         self.put(found, change).await
     }
 

@@ -48,8 +48,12 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
-            Self::Full(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(http_body::Frame::data(b)))),
-            Self::Stream(receiver) => receiver.poll_recv(cx).map(|chunk| chunk.map(|b| Ok(http_body::Frame::data(b)))),
+            Self::Full(bytes) => {
+                Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(http_body::Frame::data(b))))
+            }
+            Self::Stream(receiver) => {
+                receiver.poll_recv(cx).map(|chunk| chunk.map(|b| Ok(http_body::Frame::data(b))))
+            }
         }
     }
 
@@ -230,7 +234,9 @@ fn respond(answer: Result<Answer, Failure>, form: Wanted) -> Response<Body> {
     let (status, warnings, content_type, body, retry) = match answer {
         Ok(answer) => {
             let (content_type, body) = match answer.content {
-                Content::Value(value) => (Some(form.content_type()), Body::Full(Some(form.encode(&value).into()))),
+                Content::Value(value) => {
+                    (Some(form.content_type()), Body::Full(Some(form.encode(&value).into())))
+                }
                 Content::Bytes(content_type, bytes) => (Some(content_type), Body::Full(Some(bytes))),
                 Content::Stream(content_type, receiver) => (Some(content_type), Body::Stream(receiver)),
                 Content::None => (None, Body::Full(None)),
@@ -250,7 +256,8 @@ fn respond(answer: Result<Answer, Failure>, form: Wanted) -> Response<Body> {
         headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     }
     for warning in warnings {
-        if let Ok(value) = http::HeaderValue::from_str(&format!("299 - {}", crate::status::quoted(&warning))) {
+        if let Ok(value) = http::HeaderValue::from_str(&format!("299 - {}", crate::status::quoted(&warning)))
+        {
             headers.append(http::header::WARNING, value);
         }
     }
@@ -258,7 +265,10 @@ fn respond(answer: Result<Answer, Failure>, form: Wanted) -> Response<Body> {
         headers.insert(http::header::RETRY_AFTER, seconds.into());
     }
     if status == 401 {
-        headers.insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Basic realm=\"kubernetes-master\""));
+        headers.insert(
+            http::header::WWW_AUTHENTICATE,
+            http::HeaderValue::from_static("Basic realm=\"kubernetes-master\""),
+        );
     }
     response
 }

@@ -73,7 +73,9 @@ fn select<'a>(found: &[&'a Value], inside: &str) -> Vec<&'a Value> {
             .iter()
             .flat_map(|v| children(v))
             .filter(|v| {
-                first(v, path).is_some_and(|x| x.as_str().map_or_else(|| Cow::Owned(x.to_string()), Cow::Borrowed) == wanted)
+                first(v, path).is_some_and(|x| {
+                    x.as_str().map_or_else(|| Cow::Owned(x.to_string()), Cow::Borrowed) == wanted
+                })
             })
             .collect();
     }

@@ -33,7 +33,8 @@ mod tls;
 
 pub use crate::http::{ApiServer, Body};
 pub use options::{
-    Admission, AdmissionRequest, Clock, Convert, Denied, LogRequest, Logs, Mutate, Options, Review, User, Validate,
+    Admission, AdmissionRequest, Clock, Convert, Denied, LogRequest, Logs, Mutate, Options, Review, User,
+    Validate,
 };
 pub use store::Error;
 pub use tls::{Identity, IdentityError, kubeconfig};

@@ -39,7 +39,11 @@ impl Core {
         };
         for field in ["tailLines", "limitBytes", "sinceSeconds"] {
             if let Some(number) = call.query.number(field).filter(|n| *n < i64::from(field != "tailLines")) {
-                let least = if field == "tailLines" { "must be greater than or equal to 0" } else { "must be greater than 0" };
+                let least = if field == "tailLines" {
+                    "must be greater than or equal to 0"
+                } else {
+                    "must be greater than 0"
+                };
                 let cause = Cause::invalid(field, &serde_json::json!(number), least);
                 return Err(Failure::invalid(Names { kind: "PodLogOptions", ..names }, name, vec![cause]));
             }
@@ -54,9 +58,9 @@ impl Core {
         };
         let since = match (call.query.number("sinceSeconds"), call.query.get("sinceTime")) {
             (Some(seconds), _) => Some((self.options.now)() - jiff::SignedDuration::from_secs(seconds)),
-            (None, Some(time)) => {
-                Some(time.parse().map_err(|_| Failure::bad_request(format!("sinceTime {time} is not a time")))?)
-            }
+            (None, Some(time)) => Some(
+                time.parse().map_err(|_| Failure::bad_request(format!("sinceTime {time} is not a time")))?,
+            ),
             _ => None,
         };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -42,7 +42,12 @@ fn ignored(resource: &Resource, subresource: Option<&str>) -> &'static PathSet {
     }
 }
 
-fn with_kind<T>(core: &Core, resource: &Resource, subresource: Option<&str>, then: impl FnOnce(&Kind<'_>) -> T) -> T {
+fn with_kind<T>(
+    core: &Core,
+    resource: &Resource,
+    subresource: Option<&str>,
+    then: impl FnOnce(&Kind<'_>) -> T,
+) -> T {
     let api_version = resource.api_version();
     let schema = schema_of(resource);
     let zero = zero(resource);
@@ -51,7 +56,11 @@ fn with_kind<T>(core: &Core, resource: &Resource, subresource: Option<&str>, the
         if target.group != resource.group {
             return None;
         }
-        let converted = if value["apiVersion"] == wanted { value.clone() } else { core.reversioned(resource, value.clone(), wanted) };
+        let converted = if value["apiVersion"] == wanted {
+            value.clone()
+        } else {
+            core.reversioned(resource, value.clone(), wanted)
+        };
         Some((converted, schema_of(&target)))
     };
     let kind = Kind {
@@ -65,7 +74,14 @@ fn with_kind<T>(core: &Core, resource: &Resource, subresource: Option<&str>, the
 }
 
 /// Records the fields of a new object.
-pub(crate) fn created(core: &Core, resource: &Resource, value: &mut Value, options: &WriteOptions, subresource: Option<&str>, now: &str) {
+pub(crate) fn created(
+    core: &Core,
+    resource: &Resource,
+    value: &mut Value,
+    options: &WriteOptions,
+    subresource: Option<&str>,
+    now: &str,
+) {
     let writer = Writer { manager: &options.manager, subresource, now: Some(now) };
     // A record that the caller sends along is not looked at.
     if let Some(metadata) = value["metadata"].as_object_mut() {
@@ -75,7 +91,15 @@ pub(crate) fn created(core: &Core, resource: &Resource, value: &mut Value, optio
 }
 
 /// Records what an update changed.
-pub(crate) fn updated(core: &Core, resource: &Resource, value: &mut Value, old: &Value, options: &WriteOptions, subresource: Option<&str>, now: &str) {
+pub(crate) fn updated(
+    core: &Core,
+    resource: &Resource,
+    value: &mut Value,
+    old: &Value,
+    options: &WriteOptions,
+    subresource: Option<&str>,
+    now: &str,
+) {
     let timed = subresource != Some("scale");
     let writer = Writer { manager: &options.manager, subresource, now: timed.then_some(now) };
     *value = with_kind(core, resource, subresource, |kind| apply::update(Some(old), value, kind, &writer));
@@ -104,7 +128,8 @@ pub(crate) fn applied(
     now: &str,
 ) -> Result<Value, Failure> {
     let writer = Writer { manager: &options.manager, subresource, now: Some(now) };
-    with_kind(core, resource, subresource, |kind| apply::apply(live, wanted, kind, &writer, options.force)).map_err(failure)
+    with_kind(core, resource, subresource, |kind| apply::apply(live, wanted, kind, &writer, options.force))
+        .map_err(failure)
 }
 
 fn failure(error: apply::Error) -> Failure {
@@ -116,13 +141,21 @@ fn failure(error: apply::Error) -> Failure {
                 .collect();
             Failure::new(409, Some("Conflict"), error.to_string()).with(json!({"causes": causes}))
         }
-        apply::Error::Version { .. } | apply::Error::ManagedFieldsGiven => Failure::bad_request(error.to_string()),
+        apply::Error::Version { .. } | apply::Error::ManagedFieldsGiven => {
+            Failure::bad_request(error.to_string())
+        }
         _ => Failure::internal(error.to_string()),
     }
 }
 
 /// Applies to a Scale, whose owners are those of the object's replicas. Returns the Scale and the object's record.
-pub(crate) fn apply_scale(before: &Value, wanted: &Value, object: &Value, options: &WriteOptions, _now: &str) -> Result<(Value, Value), Failure> {
+pub(crate) fn apply_scale(
+    before: &Value,
+    wanted: &Value,
+    object: &Value,
+    options: &WriteOptions,
+    _now: &str,
+) -> Result<(Value, Value), Failure> {
     const SCALE: &str = "autoscaling/v1";
     let replicas = json!({"f:spec": {"f:replicas": {}}});
     let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
@@ -146,26 +179,36 @@ pub(crate) fn apply_scale(before: &Value, wanted: &Value, object: &Value, option
         },
     }));
     let ignored = PathSet::of(&[&["status"]]);
-    let at_version = |value: &Value, version: &str| (version == SCALE).then(|| (value.clone(), schema.clone()));
-    let kind = Kind { api_version: SCALE, schema: &schema, zero: &json!({}), ignored: &ignored, at_version: &at_version };
+    let at_version =
+        |value: &Value, version: &str| (version == SCALE).then(|| (value.clone(), schema.clone()));
+    let kind = Kind {
+        api_version: SCALE,
+        schema: &schema,
+        zero: &json!({}),
+        ignored: &ignored,
+        at_version: &at_version,
+    };
     let writer = Writer { manager: &options.manager, subresource: Some("scale"), now: None };
     let result = apply::apply(Some(&scale), wanted, &kind, &writer, options.force).map_err(failure)?;
     let owners = result["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
-    let same_writer = |a: &Value, b: &Value| {
-        ["manager", "operation", "subresource"].iter().all(|f| a.get(*f) == b.get(*f))
-    };
+    let same_writer =
+        |a: &Value, b: &Value| ["manager", "operation", "subresource"].iter().all(|f| a.get(*f) == b.get(*f));
     let mut record: Vec<Value> = entries
         .into_iter()
         .map(|mut entry| {
             let keeps = owners.iter().any(|o| same_writer(o, &entry) && owns(o));
-            if owns(&entry) && !keeps
+            if owns(&entry)
+                && !keeps
                 && let Some(spec) = entry["fieldsV1"]["f:spec"].as_object_mut()
             {
                 spec.remove("f:replicas");
             }
             entry
         })
-        .filter(|entry| !(entry["subresource"] == "scale" && entry["fieldsV1"]["f:spec"].as_object().is_none_or(serde_json::Map::is_empty)))
+        .filter(|entry| {
+            !(entry["subresource"] == "scale"
+                && entry["fieldsV1"]["f:spec"].as_object().is_none_or(serde_json::Map::is_empty))
+        })
         .collect();
     for owner in &owners {
         if !record.iter().any(|entry| same_writer(owner, entry)) {

@@ -75,8 +75,12 @@ pub(crate) fn wanted(accept: Option<&str>) -> Result<Wanted, Failure> {
         let shape = match (kind, group, version) {
             (None, _, _) => Shape::Object,
             (Some("Table"), Some("meta.k8s.io"), Some("v1" | "v1beta1")) => Shape::Table,
-            (Some("PartialObjectMetadata"), Some("meta.k8s.io"), Some("v1" | "v1beta1")) => Shape::PartialObject,
-            (Some("PartialObjectMetadataList"), Some("meta.k8s.io"), Some("v1" | "v1beta1")) => Shape::PartialList,
+            (Some("PartialObjectMetadata"), Some("meta.k8s.io"), Some("v1" | "v1beta1")) => {
+                Shape::PartialObject
+            }
+            (Some("PartialObjectMetadataList"), Some("meta.k8s.io"), Some("v1" | "v1beta1")) => {
+                Shape::PartialList
+            }
             _ => continue,
         };
         return Ok(Wanted { shape, yaml, pretty });

@@ -52,7 +52,8 @@ fn index(catalog: &Catalog) -> Answer {
             add(format!("apis/{group}"), group);
         }
         for version in versions {
-            let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+            let path =
+                if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
             // The hash stands for the content: clients keep documents as long as it stays.
             let seed: String = catalog
                 .group_version(group, version)
@@ -93,7 +94,8 @@ fn of_version(resources: &GroupVersion) -> Value {
             Origin::Custom(custom) => {
                 let mut schema = published(&custom.document);
                 let properties = &mut schema["properties"];
-                properties["apiVersion"] = json!({"type": "string", "description": field_description("apiVersion")});
+                properties["apiVersion"] =
+                    json!({"type": "string", "description": field_description("apiVersion")});
                 properties["kind"] = json!({"type": "string", "description": field_description("kind")});
                 properties["metadata"] = json!({
                     "description": "Standard object's metadata.",
@@ -101,7 +103,8 @@ fn of_version(resources: &GroupVersion) -> Value {
                 });
                 schema["x-kubernetes-group-version-kind"] = kind.clone();
                 schemas.insert(name.clone(), schema);
-                let _ = generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>();
+                let _ =
+                    generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>();
             }
         }
         add_paths(&mut paths, resource, &name, &kind[0]);

@@ -25,7 +25,10 @@ pub(crate) enum Place {
     /// `/apis/GROUP`
     Group(String),
     /// `/api/v1` or `/apis/GROUP/VERSION`
-    Resources { group: String, version: String },
+    Resources {
+        group: String,
+        version: String,
+    },
     Target(Target),
     /// Anything else.
     Other,
@@ -40,7 +43,9 @@ pub(crate) fn read(path: &str) -> Place {
         ["apis"] => Place::Groups,
         ["api", version] => Place::Resources { group: String::new(), version: (*version).to_owned() },
         ["apis", group] => Place::Group((*group).to_owned()),
-        ["apis", group, version] => Place::Resources { group: (*group).to_owned(), version: (*version).to_owned() },
+        ["apis", group, version] => {
+            Place::Resources { group: (*group).to_owned(), version: (*version).to_owned() }
+        }
         ["api", version, rest @ ..] => target("", version, rest),
         ["apis", group, version, rest @ ..] => target(group, version, rest),
         _ => Place::Other,

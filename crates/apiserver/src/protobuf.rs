@@ -98,10 +98,13 @@ fn fields(kind: &str) -> Option<&'static [(u64, Field)]> {
             (5, Field::Flag("immutable")),
         ],
         "ServiceAccount" => &[(1, Field::Message("metadata", METADATA))],
-        "SelfSubjectAccessReview" => &[(1, Field::Message("metadata", METADATA)), (2, Field::Message("spec", REVIEW))],
-        "SelfSubjectRulesReview" => {
-            &[(1, Field::Message("metadata", METADATA)), (2, Field::Message("spec", &[(1, Field::Text("namespace"))]))]
+        "SelfSubjectAccessReview" => {
+            &[(1, Field::Message("metadata", METADATA)), (2, Field::Message("spec", REVIEW))]
         }
+        "SelfSubjectRulesReview" => &[
+            (1, Field::Message("metadata", METADATA)),
+            (2, Field::Message("spec", &[(1, Field::Text("namespace"))])),
+        ],
         "SelfSubjectReview" => &[(1, Field::Message("metadata", METADATA))],
         _ => return None,
     })

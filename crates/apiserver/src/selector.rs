@@ -22,8 +22,12 @@ impl Labels {
     pub(crate) fn matches(&self, object: &Value) -> bool {
         let labels = &object["metadata"]["labels"];
         self.0.iter().all(|requirement| match requirement {
-            Requirement::In(key, values) => labels[key].as_str().is_some_and(|v| values.iter().any(|w| w == v)),
-            Requirement::NotIn(key, values) => labels[key].as_str().is_none_or(|v| values.iter().all(|w| w != v)),
+            Requirement::In(key, values) => {
+                labels[key].as_str().is_some_and(|v| values.iter().any(|w| w == v))
+            }
+            Requirement::NotIn(key, values) => {
+                labels[key].as_str().is_none_or(|v| values.iter().all(|w| w != v))
+            }
             Requirement::Exists(key) => labels.get(key).is_some(),
             Requirement::Absent(key) => labels.get(key).is_none(),
             Requirement::Greater(key, n) => number(&labels[key]).is_some_and(|v| v > *n),
@@ -42,10 +46,7 @@ fn number(value: &Value) -> Option<i64> {
 
 /// Parses `a=b,c!=d,e in (f,g),h,!i`.
 pub(crate) fn labels(text: &str) -> Result<Labels, Failure> {
-    Parser { tokens: tokens(text), at: 0 }
-        .requirements()
-        .map(Labels)
-        .map_err(Failure::bad_request)
+    Parser { tokens: tokens(text), at: 0 }.requirements().map(Labels).map_err(Failure::bad_request)
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,20 +108,30 @@ impl Parser {
         loop {
             match self.peek() {
                 Token::Word(_) | Token::Symbol("!") => {
-                    out.push(self.requirement().map_err(|why| format!("unable to parse requirement: {why}"))?);
+                    out.push(
+                        self.requirement().map_err(|why| format!("unable to parse requirement: {why}"))?,
+                    );
                     match self.next() {
                         Token::End => return Ok(out),
                         Token::Symbol(",") => {
                             if !matches!(self.peek(), Token::Word(_) | Token::Symbol("!")) {
-                                return Err(format!("found '{}', expected: identifier after ','", self.peek().text()));
+                                return Err(format!(
+                                    "found '{}', expected: identifier after ','",
+                                    self.peek().text()
+                                ));
                             }
                         }
-                        other => return Err(format!("found '{}', expected: ',' or 'end of string'", other.text())),
+                        other => {
+                            return Err(format!("found '{}', expected: ',' or 'end of string'", other.text()));
+                        }
                     }
                 }
                 Token::End => return Ok(out),
                 other => {
-                    return Err(format!("found '{}', expected: !, identifier, or 'end of string'", other.text()));
+                    return Err(format!(
+                        "found '{}', expected: !, identifier, or 'end of string'",
+                        other.text()
+                    ));
                 }
             }
         }
@@ -161,10 +172,7 @@ impl Parser {
             }
             Token::Word(word) if word == "in" => Ok(Requirement::In(key.clone(), self.values(&key)?)),
             Token::Word(word) if word == "notin" => Ok(Requirement::NotIn(key.clone(), self.values(&key)?)),
-            other => Err(format!(
-                "found '{}', expected: in, notin, =, ==, !=, gt, lt",
-                other.text()
-            )),
+            other => Err(format!("found '{}', expected: in, notin, =, ==, !=, gt, lt", other.text())),
         }
     }
 
@@ -231,7 +239,9 @@ impl Parser {
 fn checked(key: &str, index: usize, value: String) -> Result<String, String> {
     match crate::kinds::names::label_value(&value) {
         Ok(()) => Ok(value),
-        Err(why) => Err(format!("values[{index}][{key}]: Invalid value: {}: {}", quoted(&value), why.join("; "))),
+        Err(why) => {
+            Err(format!("values[{index}][{key}]: Invalid value: {}: {}", quoted(&value), why.join("; ")))
+        }
     }
 }
 
@@ -275,7 +285,9 @@ pub(crate) fn fields(text: &str) -> Result<Fields, Failure> {
         } else if let Some((p, v)) = term.split_once("==").or_else(|| term.split_once('=')) {
             (p, v, true)
         } else {
-            return Err(Failure::bad_request(format!("invalid selector: '{term}'; can't understand '{term}'")));
+            return Err(Failure::bad_request(format!(
+                "invalid selector: '{term}'; can't understand '{term}'"
+            )));
         };
         out.push((path.trim().to_owned(), value.trim().to_owned(), equal));
     }

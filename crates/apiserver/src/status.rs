@@ -52,7 +52,8 @@ impl Cause {
     }
 
     pub(crate) fn required(field: impl Into<String>, detail: &str) -> Self {
-        let message = if detail.is_empty() { "Required value".into() } else { format!("Required value: {detail}") };
+        let message =
+            if detail.is_empty() { "Required value".into() } else { format!("Required value: {detail}") };
         Self::new(field, "FieldValueRequired", message)
     }
 
@@ -130,8 +131,18 @@ fn details(names: Names<'_>, kind: &str, name: &str) -> Value {
 }
 
 impl Failure {
-    pub(crate) fn new<R: Into<Cow<'static, str>>>(code: u16, reason: Option<R>, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.map(Into::into), message: message.into(), details: None, continue_token: None }
+    pub(crate) fn new<R: Into<Cow<'static, str>>>(
+        code: u16,
+        reason: Option<R>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            reason: reason.map(Into::into),
+            message: message.into(),
+            details: None,
+            continue_token: None,
+        }
     }
 
     pub(crate) fn with(mut self, details: Value) -> Self {
@@ -174,7 +185,8 @@ impl Failure {
 
     /// The object has been modified since the caller read it.
     pub(crate) fn modified(names: Names<'_>, name: &str) -> Self {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(names, name, why)
     }
 
@@ -189,8 +201,12 @@ impl Failure {
     }
 
     pub(crate) fn forbidden(names: Names<'_>, name: &str, why: &str) -> Self {
-        Self::new(403, Some("Forbidden"), format!("{} {} is forbidden: {why}", names.resource(), quoted(name)))
-            .with(details(names, names.plural, name))
+        Self::new(
+            403,
+            Some("Forbidden"),
+            format!("{} {} is forbidden: {why}", names.resource(), quoted(name)),
+        )
+        .with(details(names, names.plural, name))
     }
 
     pub(crate) fn invalid(names: Names<'_>, name: &str, causes: Vec<Cause>) -> Self {
@@ -213,7 +229,8 @@ impl Failure {
             .iter()
             .map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}))
             .collect();
-        Self::new(422, Some("Invalid"), format!("{} {} is invalid: {text}", names.kind(), quoted(name))).with(details)
+        Self::new(422, Some("Invalid"), format!("{} {} is invalid: {text}", names.kind(), quoted(name)))
+            .with(details)
     }
 
     pub(crate) fn method_not_allowed() -> Self {

@@ -39,7 +39,14 @@ pub(crate) fn of_many<'a>(
 }
 
 /// The table of one watch event; only the first one names the columns.
-pub(crate) fn of_event(core: &Core, resource: &Resource, object: &Value, include: Option<&str>, first: bool, bookmark: bool) -> Value {
+pub(crate) fn of_event(
+    core: &Core,
+    resource: &Resource,
+    object: &Value,
+    include: Option<&str>,
+    first: bool,
+    bookmark: bool,
+) -> Value {
     let rows = if bookmark {
         json!([{"cells": [], "object": partial(object.clone())}])
     } else {
@@ -87,7 +94,9 @@ fn row(core: &Core, resource: &Resource, object: &Value, include: Option<&str>) 
             }
             for column in &custom.columns {
                 let found = jsonpath::first(object, column["jsonPath"].as_str().unwrap_or_default());
-                cells.push(found.map_or(Value::Null, |value| cell(column["type"].as_str().unwrap_or_default(), value, now)));
+                cells.push(found.map_or(Value::Null, |value| {
+                    cell(column["type"].as_str().unwrap_or_default(), value, now)
+                }));
             }
             cells
         }

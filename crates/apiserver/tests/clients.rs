@@ -114,12 +114,17 @@ async fn apply_owns_fields_conflicts_and_gives_up_what_is_left_out() -> Outcome 
     };
     api.patch("d", &PatchParams::apply("one"), &Patch::Apply(wanted(Some(2)))).await?;
     let other = api.patch("d", &PatchParams::apply("two"), &Patch::Apply(wanted(Some(5)))).await;
-    assert!(matches!(other, Err(kube::Error::Api(e)) if e.code == 409 && e.message.contains(".spec.replicas")));
+    assert!(
+        matches!(other, Err(kube::Error::Api(e)) if e.code == 409 && e.message.contains(".spec.replicas"))
+    );
     api.patch("d", &PatchParams::apply("two").force(), &Patch::Apply(wanted(Some(5)))).await?;
     let left = api.patch("d", &PatchParams::apply("one"), &Patch::Apply(wanted(None))).await?;
     assert_eq!(left.spec.and_then(|s| s.replicas), Some(5), "the other manager keeps its value");
     let again = api.patch("d", &PatchParams::apply("one"), &Patch::Apply(wanted(None))).await?;
-    assert_eq!(left.metadata.resource_version, again.metadata.resource_version, "nothing changed, nothing is written");
+    assert_eq!(
+        left.metadata.resource_version, again.metadata.resource_version,
+        "nothing changed, nothing is written"
+    );
     Ok(())
 }
 
@@ -129,11 +134,14 @@ async fn a_custom_kind_is_served_at_once_defaulted_and_validated() -> Outcome {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     definitions.create(&PostParams::default(), &crd("None")?).await?;
     let api = cups(&client, "v1");
-    let made = api.create(&PostParams::default(), &cup("v1", &json!({"kind": "green", "unknown": 1}))?).await?;
+    let made =
+        api.create(&PostParams::default(), &cup("v1", &json!({"kind": "green", "unknown": 1}))?).await?;
     assert_eq!(made.data["spec"], json!({"kind": "green", "size": 3}));
     let patch = Patch::Merge(json!({"spec": {"size": 10}}));
     let refused = api.patch("c", &PatchParams::default(), &patch).await;
-    assert!(matches!(refused, Err(kube::Error::Api(e)) if e.code == 422 && e.message.contains("less than or equal to 9")));
+    assert!(
+        matches!(refused, Err(kube::Error::Api(e)) if e.code == 422 && e.message.contains("less than or equal to 9"))
+    );
     let patch = Patch::Merge(json!({"status": {"full": true}, "spec": {"size": 1}}));
     let status = api.patch_status("c", &PatchParams::default(), &patch).await?;
     assert_eq!((&status.data["spec"]["size"], &status.data["status"]["full"]), (&json!(3), &json!(true)));
@@ -167,14 +175,21 @@ async fn a_conversion_hook_translates_between_versions() -> Outcome {
 #[tokio::test]
 async fn admission_functions_change_and_refuse() -> Outcome {
     let mut options = Options::default();
-    let admission = |name: &str, review| Admission { name: name.into(), group: String::new(), kind: "ConfigMap".into(), review };
+    let admission = |name: &str, review| Admission {
+        name: name.into(),
+        group: String::new(),
+        kind: "ConfigMap".into(),
+        review,
+    };
     let stamp = Review::Mutate(Arc::new(|request| {
         request.object["metadata"]["labels"]["seen"] = json!("yes");
         Ok(())
     }));
     let judge = Review::Validate(Arc::new(|request| match request.object["data"]["bad"].is_null() {
         true => Ok(vec!["be careful".into()]),
-        false => Err(Denied { code: 422, reason: "Invalid".into(), message: "bad is bad".into(), details: None }),
+        false => {
+            Err(Denied { code: 422, reason: "Invalid".into(), message: "bad is bad".into(), details: None })
+        }
     }));
     options.admission = vec![admission("stamp.example.org", stamp), admission("judge.example.org", judge)];
     let (_, client) = start(options)?;
@@ -197,7 +212,8 @@ async fn dependents_go_with_their_owner_and_a_namespace_with_its_content() -> Ou
     child.metadata.owner_references = serde_json::from_value(reference)?;
     api.create(&PostParams::default(), &child).await?;
     assert_eq!(server.collect_garbage().await, 0, "the owner is there");
-    let foreground = DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };
+    let foreground =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };
     api.delete("owner", &foreground).await?;
     assert!(api.get_opt("owner").await?.is_some(), "it waits for its dependents");
     server.collect_garbage().await;
@@ -235,20 +251,32 @@ fn everything_survives_a_restart_and_old_revisions_are_expired() -> Outcome {
     // Each life has a runtime of its own, with which everything that holds the store goes.
     let (revision, address) = tokio::runtime::Runtime::new()?.block_on(async {
         let (_server, client) = start(options())?;
-        Api::<CustomResourceDefinition>::all(client.clone()).create(&PostParams::default(), &crd("None")?).await?;
+        Api::<CustomResourceDefinition>::all(client.clone())
+            .create(&PostParams::default(), &crd("None")?)
+            .await?;
         cups(&client, "v1").create(&PostParams::default(), &cup("v1", &json!({"kind": "green"}))?).await?;
         let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
         let made = Api::<Service>::default_namespaced(client.clone())
             .create(&PostParams::default(), &serde_json::from_value(service)?)
             .await?;
-        Ok::<_, Box<dyn std::error::Error>>((made.metadata.resource_version, made.spec.and_then(|s| s.cluster_ip)))
+        Ok::<_, Box<dyn std::error::Error>>((
+            made.metadata.resource_version,
+            made.spec.and_then(|s| s.cluster_ip),
+        ))
     })?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let (_server, client) = start(options())?;
-        assert_eq!(cups(&client, "v1").get("c").await?.data["spec"]["kind"], "green", "the kind is served again");
+        assert_eq!(
+            cups(&client, "v1").get("c").await?.data["spec"]["kind"],
+            "green",
+            "the kind is served again"
+        );
         let services: Api<Service> = Api::default_namespaced(client);
         let kept = services.get("s").await?;
-        assert_eq!((kept.metadata.resource_version, kept.spec.and_then(|s| s.cluster_ip)), (revision, address));
+        assert_eq!(
+            (kept.metadata.resource_version, kept.spec.and_then(|s| s.cluster_ip)),
+            (revision, address)
+        );
         let mut old = services.watch(&kube::api::WatchParams::default(), "2").await?.boxed();
         let first = old.try_next().await?;
         assert!(matches!(first, Some(kube::api::WatchEvent::Error(e)) if e.code == 410));

@@ -17,15 +17,22 @@ pub(crate) struct Checked {
     pub(crate) plan: Plan,
 }
 
-/// The facts, the merge and the plan, whatever they say. `objects` is what the cluster holds.
+/// The facts, the merge and the plan, whatever they say. `objects` is what the cluster holds;
+/// `one_machine` says that it is `up`'s.
 ///
 /// # Errors
 /// If the cluster's settings cannot be read, without which nothing can be said about any service.
-pub(crate) fn check(service: &Service, objects: &Objects) -> Result<Checked, Problem> {
-    let settings = Settings::from_objects(objects, SYSTEM_NAMESPACE)
-        .map_err(|error| Problem::new(format!("ConfigMap {SYSTEM_NAMESPACE}/inferenceservice-config: {error}")))?;
+pub(crate) fn check(service: &Service, objects: &Objects, one_machine: bool) -> Result<Checked, Problem> {
+    let settings = Settings::from_objects(objects, SYSTEM_NAMESPACE).map_err(|error| {
+        Problem::new(format!("ConfigMap {SYSTEM_NAMESPACE}/inferenceservice-config: {error}"))
+    })?;
     let known = objects
-        .get("serving.kserve.io/v1alpha2", "LLMInferenceService", service.stored["metadata"]["namespace"].as_str(), name(service))
+        .get(
+            "serving.kserve.io/v1alpha2",
+            "LLMInferenceService",
+            service.stored["metadata"]["namespace"].as_str(),
+            name(service),
+        )
         .cloned();
     let mut stored = service.stored.clone();
     // The identity and status of a service that is already there belong to the facts.
@@ -44,6 +51,7 @@ pub(crate) fn check(service: &Service, objects: &Objects) -> Result<Checked, Pro
         objects: objects.clone(),
         settings,
         system_namespace: SYSTEM_NAMESPACE.to_owned(),
+        one_machine,
         ..Facts::default()
     };
     let merged = compose::compose(&facts);
@@ -65,7 +73,8 @@ impl Checked {
             });
         }
         let failure = self.plan.failure.as_ref()?;
-        let problem = service.problem(None, format!("{}: {}: {}", failure.condition, failure.reason, failure.message));
+        let problem =
+            service.problem(None, format!("{}: {}: {}", failure.condition, failure.reason, failure.message));
         Some(match &failure.hint {
             Some(hint) => problem.hint(hint),
             None => problem,

@@ -31,7 +31,9 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Input>, Vec<Problem>> {
                 for file in files {
                     match documents(&file) {
                         Ok(documents) => {
-                            inputs.extend(documents.into_iter().map(|document| Input { file: file.clone(), document }));
+                            inputs.extend(
+                                documents.into_iter().map(|document| Input { file: file.clone(), document }),
+                            );
                         }
                         Err(problem) => problems.push(problem),
                     }
@@ -62,7 +64,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Problem> {
 fn documents(file: &Path) -> Result<Vec<Document>, Problem> {
     let size = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?.len();
     if size > MAX_FILE_BYTES {
-        return Err(Problem::new(format!("{size} bytes are more than the {MAX_FILE_BYTES} that are read")).in_file(file));
+        return Err(Problem::new(format!("{size} bytes are more than the {MAX_FILE_BYTES} that are read"))
+            .in_file(file));
     }
     let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -78,7 +81,8 @@ fn documents(file: &Path) -> Result<Vec<Document>, Problem> {
     })?;
     for document in &documents {
         if let Some((pointer, position)) = document.duplicates.first() {
-            let mut problem = Problem::new("the key stands twice in this mapping").in_file(file).at(Some(*position));
+            let mut problem =
+                Problem::new("the key stands twice in this mapping").in_file(file).at(Some(*position));
             problem.field = Some(field_path(pointer));
             return Err(problem.hint("keep one of the two; only the last would count"));
         }
@@ -131,8 +135,11 @@ mod tests {
         std::fs::write(dir.path().join("b.yaml"), "kind: B\n").unwrap();
         std::fs::write(dir.path().join("a.json"), "{\"kind\": \"A\"}\n").unwrap();
         std::fs::write(dir.path().join("notes.txt"), "no").unwrap();
-        let kinds: Vec<_> =
-            read(&[dir.path().to_owned()]).unwrap().iter().map(|i| i.document.value["kind"].clone()).collect();
+        let kinds: Vec<_> = read(&[dir.path().to_owned()])
+            .unwrap()
+            .iter()
+            .map(|i| i.document.value["kind"].clone())
+            .collect();
         assert_eq!(kinds, ["A", "B"]);
     }
 

@@ -36,7 +36,9 @@ fn main() -> ExitCode {
         Command::Up(up) => logged("warn").and_then(|()| up::run(&up)),
         Command::Render(render) => render::run(&render).map(|()| Ended::Done),
         Command::Crds(crds) => crds::run(&crds).map(|()| Ended::Done),
-        Command::Sim(passed) => logged("info").and_then(|()| sim_engine::run(passed.args)).map(|()| Ended::Done),
+        Command::Sim(passed) => {
+            logged("info").and_then(|()| sim_engine::run(passed.args)).map(|()| Ended::Done)
+        }
         Command::PodShim(passed) => return local::node::shim::main(&passed.args),
     };
     match outcome {

@@ -1,5 +1,6 @@
 //! `llmisvc render`: the same functions as the operator's, over files instead of a cluster.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
 
@@ -19,7 +20,8 @@ use crate::services::{self, Service};
 pub(crate) fn run(args: &Render) -> Result<(), Failure> {
     let documents = services::read(&args.inputs)?;
     if documents.services.is_empty() {
-        let problem = Problem::new("no LLMInferenceService in the input").hint("configs alone are given with --cluster");
+        let problem = Problem::new("no LLMInferenceService in the input")
+            .hint("configs alone are given with --cluster");
         return Err(problem.into());
     }
     if args.show == Show::Stored {
@@ -39,7 +41,7 @@ pub(crate) fn run(args: &Render) -> Result<(), Failure> {
     let mut checked = Vec::new();
     let mut problems = Vec::new();
     for service in &documents.services {
-        let outcome = check(service, &objects)?;
+        let outcome = check(service, &objects, false)?;
         warn(service, &outcome);
         // A status says by itself what is wrong.
         if !matches!(args.show, Show::Status | Show::Events) {
@@ -53,7 +55,9 @@ pub(crate) fn run(args: &Render) -> Result<(), Failure> {
     let printed: Vec<Value> = match args.show {
         Show::Children => children(&checked),
         Show::Merged => checked.iter().filter_map(|(service, c)| merged(service, c)).collect(),
-        Show::Status | Show::Events => checked.iter().map(|(_, c)| judged(c, &objects, now, args.show)).collect(),
+        Show::Status | Show::Events => {
+            checked.iter().map(|(_, c)| judged(c, &objects, now, args.show)).collect()
+        }
         Show::Origins => checked.iter().map(|(service, c)| origins(service, c)).collect(),
         Show::Stored => Vec::new(),
     };
@@ -68,21 +72,27 @@ pub(crate) fn print(objects: &[Value], format: Format) {
     let _ = match (format, objects) {
         (Format::Yaml, objects) => out.write_all(yaml::write_documents(objects).as_bytes()),
         (Format::Json, [object]) => writeln!(out, "{object:#}"),
-        (Format::Json, objects) => writeln!(out, "{:#}", json!({"apiVersion": "v1", "kind": "List", "items": objects})),
+        (Format::Json, objects) => {
+            writeln!(out, "{:#}", json!({"apiVersion": "v1", "kind": "List", "items": objects}))
+        }
     };
     let _ = out.flush();
 }
 
+/// What is worth knowing and stops nothing, each once.
 fn warn(service: &Service, checked: &Checked) {
     let warnings = checked.merged.iter().flat_map(|merged| &merged.warnings);
-    for warning in warnings {
-        let problem = service.problem(Some(&warning.field), warning.message.clone());
-        eprintln!("{}", problem.text().replacen("error: ", "warning: ", 1));
-    }
-    for finding in &checked.plan.findings {
+    let mut texts: Vec<String> = warnings
+        .map(|warning| service.problem(Some(&warning.field), warning.message.clone()).text())
+        .collect();
+    texts.extend(checked.plan.findings.iter().map(|finding| {
         let mut problem = service.problem(None, finding.message.clone());
         problem.hint.clone_from(&finding.hint);
-        eprintln!("{}", problem.text().replacen("error: ", "warning: ", 1));
+        problem.text()
+    }));
+    let mut said = BTreeSet::new();
+    for text in texts.into_iter().filter(|text| said.insert(text.clone())) {
+        eprintln!("{}", text.replacen("error: ", "warning: ", 1));
     }
 }
 
@@ -115,7 +125,8 @@ fn merged(service: &Service, checked: &Checked) -> Option<Value> {
 fn judged(checked: &Checked, objects: &Objects, now: Timestamp, show: Show) -> Value {
     let seen = Seen { objects: children_seen(&checked.plan, objects), ..Seen::default() };
     let previous = serde_json::from_value(checked.facts.service["status"].clone()).ok();
-    let judged = plan::judge(&checked.facts, checked.merged.as_ref(), &checked.plan, &seen, previous.as_ref(), now);
+    let judged =
+        plan::judge(&checked.facts, checked.merged.as_ref(), &checked.plan, &seen, previous.as_ref(), now);
     let metadata = &checked.facts.service["metadata"];
     let mut out = json!({
         "apiVersion": "serving.kserve.io/v1alpha2", "kind": "LLMInferenceService",
@@ -124,8 +135,9 @@ fn judged(checked: &Checked, objects: &Objects, now: Timestamp, show: Show) -> V
     match show {
         Show::Events => {
             let events = judged.events.iter();
-            out["events"] =
-                events.map(|e| json!({"type": e.type_.as_str(), "reason": e.reason, "message": e.message})).collect();
+            out["events"] = events
+                .map(|e| json!({"type": e.type_.as_str(), "reason": e.reason, "message": e.message}))
+                .collect();
         }
         _ => out["status"] = serde_json::to_value(&judged.status).unwrap_or_default(),
     }

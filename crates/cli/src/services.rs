@@ -79,7 +79,8 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Documents, Vec<Problem>> {
 pub(crate) fn for_up(args: &Up) -> Result<Documents, Failure> {
     let is_model = |input: &&String| input.contains("://") && !Path::new(input).exists();
     let models: Vec<&String> = args.inputs.iter().filter(is_model).collect();
-    let paths: Vec<PathBuf> = args.inputs.iter().filter(|input| !is_model(input)).map(PathBuf::from).collect();
+    let paths: Vec<PathBuf> =
+        args.inputs.iter().filter(|input| !is_model(input)).map(PathBuf::from).collect();
     let mut documents = read(&paths)?;
     for model in models {
         documents.services.push(service_of_model(model)?);
@@ -137,7 +138,9 @@ fn one(value: Value, file: &Path, marks: Marks) -> Result<Document, Vec<Problem>
             kinds::Error::MissingField(field) => format!("/{}", field.replace('.', "/")),
             kinds::Error::NotAnObject(_) => String::new(),
         };
-        return Err(vec![fault(&pointer, error.to_string()).hint("see examples/qwen2-7b.yaml for a whole service")]);
+        return Err(vec![
+            fault(&pointer, error.to_string()).hint("see examples/qwen2-7b.yaml for a whole service"),
+        ]);
     }
     let kind = value["kind"].as_str().unwrap_or_default();
     let api_version = value["apiVersion"].as_str().unwrap_or_default();
@@ -147,14 +150,21 @@ fn one(value: Value, file: &Path, marks: Marks) -> Result<Document, Vec<Problem>
         let (pointer, word, known): (_, _, Vec<&str>) = if is_ours {
             ("/kind", kind, ours.to_vec())
         } else {
-            ("/apiVersion", api_version, vec![Version::V1alpha2.api_version(), Version::V1alpha1.api_version()])
+            (
+                "/apiVersion",
+                api_version,
+                vec![Version::V1alpha2.api_version(), Version::V1alpha1.api_version()],
+            )
         };
         let meant = nearest(word, known.iter().copied()).map_or_else(|| known.join(" or "), str::to_owned);
-        return Err(vec![fault(pointer, format!("unknown {} {word:?}", &pointer[1..])).hint(format!("write {meant}"))]);
+        return Err(vec![
+            fault(pointer, format!("unknown {} {word:?}", &pointer[1..])).hint(format!("write {meant}")),
+        ]);
     }
     if is_ours && Version::of(api_version).is_none() {
         return Err(vec![
-            fault("/apiVersion", format!("unknown version {api_version:?}")).hint("write serving.kserve.io/v1alpha2"),
+            fault("/apiVersion", format!("unknown version {api_version:?}"))
+                .hint("write serving.kserve.io/v1alpha2"),
         ]);
     }
     let object = with_namespace(value);
@@ -214,32 +224,33 @@ fn problem_at(file: &Path, marks: &Marks, pointer: Option<&str>, reason: impl In
     problem
 }
 
-/// `spec.containers[0].name` as a JSON pointer.
+/// `spec.containers[0].name` as a JSON pointer. What stands in brackets is one segment, dots and all.
 pub(crate) fn pointer_of(path: &str) -> String {
     let mut pointer = String::new();
-    for part in path.split('.') {
-        let mut rest = part;
-        while let Some((name, tail)) = rest.split_once('[') {
-            if !name.is_empty() {
-                pointer.push_str(&format!("/{name}"));
-            }
-            let (index, after) = tail.split_once(']').unwrap_or((tail, ""));
-            pointer.push_str(&format!("/{}", index.replace('~', "~0").replace('/', "~1")));
-            rest = after;
+    let mut rest = path;
+    while !rest.is_empty() {
+        let (segment, after) = if let Some(bracketed) = rest.strip_prefix('[') {
+            bracketed.split_once(']').unwrap_or((bracketed, ""))
+        } else {
+            rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()))
+        };
+        if !segment.is_empty() {
+            pointer.push('/');
+            pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
         }
-        if !rest.is_empty() {
-            pointer.push_str(&format!("/{rest}"));
-        }
+        rest = after.strip_prefix('.').unwrap_or(after);
     }
     pointer
 }
 
 fn items(value: Value) -> Vec<Value> {
     match value {
-        Value::Object(mut fields) if fields.get("items").is_some_and(Value::is_array) => match fields.remove("items") {
-            Some(Value::Array(items)) => items,
-            _ => Vec::new(),
-        },
+        Value::Object(mut fields) if fields.get("items").is_some_and(Value::is_array) => {
+            match fields.remove("items") {
+                Some(Value::Array(items)) => items,
+                _ => Vec::new(),
+            }
+        }
         other => vec![other],
     }
 }
@@ -254,11 +265,14 @@ fn with_namespace(mut object: Value) -> Value {
 
 /// A service for a model and nothing else said: one engine behind the gateway with the scheduler.
 fn service_of_model(uri: &str) -> Result<Service, Failure> {
-    let fault = |reason: String| Problem::new(format!("{uri}: {reason}")).hint("a model looks like hf://Qwen/Qwen2-7B-Instruct");
+    let fault = |reason: String| {
+        Problem::new(format!("{uri}: {reason}")).hint("a model looks like hf://Qwen/Qwen2-7B-Instruct")
+    };
     api::uri::ModelUri::parse(uri).map_err(|error| Failure::from(fault(error.to_string())))?;
     let path = uri.split_once("://").map_or(uri, |(_, path)| path).trim_end_matches('/');
     let last = path.rsplit('/').next().unwrap_or(path);
-    let name: String = last.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name: String =
+        last.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let name = name.trim_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
     if name.is_empty() {
         return Err(fault("no name for the service can be made of it".to_owned()).into());
@@ -279,11 +293,10 @@ mod tests {
 
     #[test]
     fn a_path_and_its_pointer_are_two_spellings() {
-        for path in ["spec.template.containers[0].name", "metadata.labels[a.b/c]", "spec"] {
-            let pointer = pointer_of(path);
-            if !path.contains("a.b") {
-                assert_eq!(field_path(&pointer), path);
-            }
+        for path in
+            ["spec.template.containers[0].name", "metadata.labels[a.b/c]", "spec", "spec.list[0][1].x"]
+        {
+            assert_eq!(field_path(&pointer_of(path)), path);
         }
     }
 

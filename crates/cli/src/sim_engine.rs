@@ -8,8 +8,9 @@ use crate::problem::{Failure, Problem};
 
 /// Serves until SIGTERM or SIGINT. The arguments are those of `vllm serve`.
 pub(crate) fn run(args: Vec<String>) -> Result<(), Failure> {
-    let (options, ignored) = sim::Options::from_args(args)
-        .map_err(|error| Problem::new(error.to_string()).hint("the arguments are those of `vllm serve MODEL --port 8000`"))?;
+    let (options, ignored) = sim::Options::from_args(args).map_err(|error| {
+        Problem::new(error.to_string()).hint("the arguments are those of `vllm serve MODEL --port 8000`")
+    })?;
     if !ignored.is_empty() {
         tracing::info!(flags = ignored.join(" "), "the simulated engine does nothing about these");
     }

@@ -12,8 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Ended;
 use crate::args::{Engine, Report, Up};
-use crate::problem::{Failure, Problem};
 use crate::check::check;
+use crate::problem::{Failure, Problem};
 use crate::services::{self, Documents, Service};
 
 /// How long engines get to end after Ctrl-C; a second Ctrl-C does not wait.
@@ -56,7 +56,7 @@ async fn serve(
     known.extend(services::object_set(others.clone())?);
     let mut problems = Vec::new();
     for service in &services {
-        problems.extend(check(service, &known)?.problem(service));
+        problems.extend(check(service, &known, true)?.problem(service));
     }
     if !problems.is_empty() {
         return Err(problems.into());
@@ -110,7 +110,12 @@ async fn serve(
             talk.serving(&running, &progress, started.elapsed());
         }
     }
-    talk.step(&Step { at: started.elapsed(), service: None, step: "stopping", text: "engines, then the rest".to_owned() });
+    talk.step(&Step {
+        at: started.elapsed(),
+        service: None,
+        step: "stopping",
+        text: "engines, then the rest".to_owned(),
+    });
     tokio::select! {
         () = running.shut_down() => {}
         // A second Ctrl-C: the children are killed by the kernel when this process ends.
@@ -146,18 +151,24 @@ fn default_data_dir() -> Result<PathBuf, Failure> {
     absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .map(|state| state.join("llmisvc"))
-        .ok_or_else(|| Problem::new("neither XDG_STATE_HOME nor HOME is set").hint("give --data-dir DIR").into())
+        .ok_or_else(|| {
+            Problem::new("neither XDG_STATE_HOME nor HOME is set").hint("give --data-dir DIR").into()
+        })
 }
 
 fn refusal(error: StartError) -> Failure {
     let problem = Problem::new(error.to_string());
     match error {
-        StartError::ChooseAnotherPort { .. } => problem.hint("end what listens there, or give --listen 127.0.0.1:0").into(),
-        StartError::ChooseAnotherAddress { .. } => problem.hint("give another --listen ADDRESS:PORT").into(),
-        StartError::Folder(FolderError::ChooseAnother { .. }) => {
-            problem.hint("apply the file there with kubectl, end that `up`, or give another --data-dir").into()
+        StartError::ChooseAnotherPort { .. } => {
+            problem.hint("end what listens there, or give --listen 127.0.0.1:0").into()
         }
-        StartError::Folder(FolderError::MakeWritable { .. }) => problem.hint("give a --data-dir that can be written").into(),
+        StartError::ChooseAnotherAddress { .. } => problem.hint("give another --listen ADDRESS:PORT").into(),
+        StartError::Folder(FolderError::ChooseAnother { .. }) => problem
+            .hint("apply the file there with kubectl, end that `up`, or give another --data-dir")
+            .into(),
+        StartError::Folder(FolderError::MakeWritable { .. }) => {
+            problem.hint("give a --data-dir that can be written").into()
+        }
         StartError::CorrectObject { .. } | StartError::ChooseAnotherPolicy(_) => problem.into(),
         StartError::Broken(message) => Failure::Run(anyhow::anyhow!(message)),
     }

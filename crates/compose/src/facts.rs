@@ -24,6 +24,9 @@ pub struct Facts {
     pub config_prefix: String,
     /// Whether a service stays with the names of the presets it first saw, although `config_prefix` changes later.
     pub pin_presets: bool,
+    /// All pods run as processes of one machine: they see its folders, so `file://` models can be served, and what takes
+    /// several machines cannot. Only `llmisvc up` says so.
+    pub one_machine: bool,
 }
 
 impl Default for Facts {
@@ -35,6 +38,7 @@ impl Default for Facts {
             system_namespace: "kserve".to_owned(),
             config_prefix: "kserve-".to_owned(),
             pin_presets: true,
+            one_machine: false,
         }
     }
 }

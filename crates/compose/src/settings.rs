@@ -113,8 +113,6 @@ pub struct StorageInitializer {
     pub modelcar_uid: Option<i64>,
     /// Registries without TLS are allowed when images are fetched by us.
     pub oci_insecure_registry: bool,
-    /// All pods run on this one machine and see its folders, so `file://` addresses can be served. Only `llmisvc up` says so.
-    pub local_paths: bool,
 }
 
 /// How a model in an OCI image gets to the engine.
@@ -381,7 +379,6 @@ impl Default for StorageInitializer {
             modelcar_memory: "15Mi".to_owned(),
             modelcar_uid: None,
             oci_insecure_registry: false,
-            local_paths: false,
         }
     }
 }

@@ -83,6 +83,7 @@ pub(crate) fn gather(
         system_namespace: system.to_owned(),
         config_prefix: options.config_prefix.clone(),
         pin_presets: options.pin_presets,
+        one_machine: options.one_machine,
     }))
 }
 

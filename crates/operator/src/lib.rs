@@ -7,7 +7,10 @@
 pub mod affected;
 mod apply;
 mod certificates;
+mod configs;
+mod finalizer;
 mod gather;
+mod held;
 mod publish;
 mod queue;
 mod reconcile;
@@ -15,7 +18,9 @@ pub mod stores;
 pub mod watched;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use compose::Facts;
 use kube::runtime::events::{Recorder, Reporter};
 use tokio::sync::{mpsc, watch};
 
@@ -32,6 +37,8 @@ pub struct Options {
     pub config_prefix: String,
     /// Whether a service stays with the presets that it first saw.
     pub pin_presets: bool,
+    /// All pods run as processes of this machine, as under `llmisvc up`.
+    pub one_machine: bool,
     /// How many services are looked at at once.
     pub concurrency: usize,
 }
@@ -42,10 +49,17 @@ impl Default for Options {
             system_namespace: "kserve".to_owned(),
             config_prefix: "kserve-".to_owned(),
             pin_presets: true,
+            one_machine: false,
             concurrency: 8,
         }
     }
 }
+
+/// An apply of ten children comes back as ten events.
+const SERVICE_DEBOUNCE: Duration = Duration::from_millis(10);
+/// The configs of the system namespace list every service of the cluster; while many services come, they are written
+/// once at the end.
+const CONFIG_DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// What a pass did, for those who watch the operator work.
 #[derive(Debug, Clone)]
@@ -77,17 +91,22 @@ pub async fn run(
 ) {
     let stores = Stores::default();
     let (change_sender, mut changes) = mpsc::unbounded_channel();
-    let (key_sender, keys) = mpsc::unbounded_channel();
+    let (service_sender, service_keys) = mpsc::unbounded_channel();
+    let (config_sender, config_keys) = mpsc::unbounded_channel();
     let (watching, mut listed) = watch_all(&client, &stores, change_sender, stop.clone());
-    let system_namespace = options.system_namespace.clone();
-    let reporter = Reporter { controller: "LLMInferenceServiceController".to_owned(), instance: None };
+    let recorder = |controller: &str| {
+        Recorder::new(client.clone(), Reporter { controller: controller.to_owned(), instance: None })
+    };
     let context = Context {
-        recorder: Recorder::new(client.clone(), reporter),
-        client,
+        recorder: recorder("LLMInferenceServiceController"),
+        config_recorder: recorder("LLMInferenceServiceConfigController"),
+        client: client.clone(),
         stores: stores.clone(),
         memory: apply::Memory::default(),
+        reach: Arc::new(reach(&options)),
         options: Arc::new(options),
         reports,
+        untold: reconcile::Untold::default(),
     };
     let mut stopping = stop.clone();
     let naming = async {
@@ -97,13 +116,38 @@ pub async fn run(
             listed = listed.wait_for(|listed| *listed) => if listed.is_err() { return },
         }
         while let Some(change) = changes.recv().await {
-            let affected = services(&stores.read(), &change, &system_namespace);
-            for key in affected {
-                let _ = key_sender.send(key);
+            if change.after.is_none() {
+                context.memory.forget(&change.key);
             }
+            let (services, configs) = {
+                let objects = stores.read();
+                let services = services(&objects, &change, &context.options.system_namespace);
+                (services, affected::configs(&objects, &change, &context.reach))
+            };
+            services.into_iter().for_each(|key| drop(service_sender.send(key)));
+            configs.into_iter().for_each(|key| drop(config_sender.send(key)));
         }
     };
     let concurrency = context.options.concurrency;
-    tokio::join!(naming, queue::run(keys, concurrency, stop, move |key| reconcile::pass(context.clone(), key)));
+    let of_services = context.clone();
+    let of_configs = context.clone();
+    tokio::join!(
+        naming,
+        queue::run(service_keys, concurrency, SERVICE_DEBOUNCE, stop.clone(), move |key| {
+            reconcile::pass(of_services.clone(), key)
+        }),
+        queue::run(config_keys, concurrency, CONFIG_DEBOUNCE, stop, move |key| {
+            configs::pass(of_configs.clone(), key)
+        }),
+    );
     let _ = watching.await;
+}
+
+/// The presets are those that services are pinned to, by whatever prefix the installation gives them.
+fn reach(options: &Options) -> plan::Reach {
+    let facts = Facts { config_prefix: options.config_prefix.clone(), ..Facts::default() };
+    plan::Reach {
+        system_namespace: options.system_namespace.clone(),
+        presets: compose::pins(&facts).into_values().collect(),
+    }
 }

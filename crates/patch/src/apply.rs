@@ -63,7 +63,9 @@ pub enum Error {
     #[error("{0}")]
     Conflict(Conflicts),
     /// The applied object is of another version than the request. HTTP 400.
-    #[error("incorrect version specified in apply patch. Specified patch version: {given}, expected: {expected}")]
+    #[error(
+        "incorrect version specified in apply patch. Specified patch version: {given}, expected: {expected}"
+    )]
     Version {
         /// `apiVersion` of the applied object.
         given: String,
@@ -162,12 +164,15 @@ fn apply_once(
 /// `[]` and `[{}]` clear it; on a subresource it is not looked at.
 #[must_use]
 pub fn update(live: Option<&Value>, new: &Value, kind: &Kind<'_>, writer: &Writer<'_>) -> Value {
-    let live_managed = || live.map_or_else(Managed::default, |live| Managed::decode(live).unwrap_or_default());
+    let live_managed =
+        || live.map_or_else(Managed::default, |live| Managed::decode(live).unwrap_or_default());
     let given = new.pointer("/metadata/managedFields");
     let mut managed = match given {
         _ if writer.subresource.is_some() => live_managed(),
         None | Some(Value::Null) => live_managed(),
-        Some(Value::Array(list)) if list.iter().all(|entry| entry.as_object().is_some_and(Map::is_empty)) && list.len() < 2 => {
+        Some(Value::Array(list))
+            if list.iter().all(|entry| entry.as_object().is_some_and(Map::is_empty)) && list.len() < 2 =>
+        {
             Managed::default()
         }
         Some(_) => match Managed::decode(new) {

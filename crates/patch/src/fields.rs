@@ -174,10 +174,14 @@ impl PathSet {
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         let children = self.children.iter().filter_map(|(step, child)| {
-            let rest = other.children.get(step).map_or_else(|| child.clone(), |theirs| child.difference(theirs));
+            let rest =
+                other.children.get(step).map_or_else(|| child.clone(), |theirs| child.difference(theirs));
             (!rest.is_empty()).then(|| (step.clone(), rest))
         });
-        Self { members: self.members.difference(&other.members).cloned().collect(), children: children.collect() }
+        Self {
+            members: self.members.difference(&other.members).cloned().collect(),
+            children: children.collect(),
+        }
     }
 
     /// Members of this that are neither members of the other nor below one.
@@ -188,7 +192,10 @@ impl PathSet {
             let rest = other.children.get(step).map_or_else(|| child.clone(), |theirs| child.without(theirs));
             (!rest.is_empty()).then(|| (step.clone(), rest))
         });
-        Self { members: self.members.difference(&other.members).cloned().collect(), children: children.collect() }
+        Self {
+            members: self.members.difference(&other.members).cloned().collect(),
+            children: children.collect(),
+        }
     }
 
     /// All paths, in order: a parent before what is below it.
@@ -256,7 +263,8 @@ fn encode(step: &Step) -> String {
     match step {
         Step::Field(name) => format!("f:{name}"),
         Step::Key(fields) => {
-            let map: Map<String, Value> = fields.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+            let map: Map<String, Value> =
+                fields.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
             format!("k:{}", Value::Object(map))
         }
         Step::Value(value) => format!("v:{}", value.0),
@@ -271,7 +279,9 @@ fn decode(key: &str) -> Option<Step> {
         "v" => Some(Step::Value(Scalar(serde_json::from_str(rest).ok()?))),
         "i" => Some(Step::Index(rest.parse().ok()?)),
         "k" => match serde_json::from_str(rest).ok()? {
-            Value::Object(map) => Some(Step::Key(map.into_iter().map(|(name, value)| (name, Scalar(value))).collect())),
+            Value::Object(map) => {
+                Some(Step::Key(map.into_iter().map(|(name, value)| (name, Scalar(value))).collect()))
+            }
             _ => None,
         },
         _ => None,

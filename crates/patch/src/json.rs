@@ -70,7 +70,10 @@ pub fn apply(base: &Value, patch: &Value) -> Result<Value, Error> {
 fn step(document: &mut Value, operation: &Value) -> Result<(), Error> {
     let op = operation.get("op").and_then(Value::as_str).unwrap_or("unknown");
     let member = |name: &'static str| {
-        operation.get(name).and_then(Value::as_str).ok_or_else(|| Error::Member { op: op.to_owned(), member: name })
+        operation
+            .get(name)
+            .and_then(Value::as_str)
+            .ok_or_else(|| Error::Member { op: op.to_owned(), member: name })
     };
     let value = || {
         operation.get("value").cloned().ok_or_else(|| Error::Member { op: op.to_owned(), member: "value" })
@@ -161,9 +164,9 @@ fn take(document: &mut Value, op: &str, path: &str, role: &'static str) -> Resul
     let (parent, last) = parent(document, op, path, role)?;
     let target = |why: String| Error::Target { op: op.to_owned(), path: path.to_owned(), why };
     match parent {
-        Value::Object(map) => {
-            map.remove(&last).ok_or_else(|| target(format!("Unable to remove nonexistent key: {last}: missing value")))
-        }
+        Value::Object(map) => map
+            .remove(&last)
+            .ok_or_else(|| target(format!("Unable to remove nonexistent key: {last}: missing value"))),
         Value::Array(list) => {
             let index = position(&last, list.len()).ok_or_else(|| target(out_of_range(&last)))?;
             Ok(list.remove(index))

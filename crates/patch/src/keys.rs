@@ -115,8 +115,10 @@ pub fn zero(group: &str, kind: &str) -> Value {
             "nodeInfo": {"machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "",
                 "containerRuntimeVersion": "", "kubeletVersion": "", "kubeProxyVersion": "", "operatingSystem": "",
                 "architecture": ""}}}),
-        ("", "Event") => json!({"involvedObject": {}, "source": {}, "firstTimestamp": null, "lastTimestamp": null,
-            "eventTime": null, "reportingComponent": "", "reportingInstance": ""}),
+        ("", "Event") => {
+            json!({"involvedObject": {}, "source": {}, "firstTimestamp": null, "lastTimestamp": null,
+            "eventTime": null, "reportingComponent": "", "reportingInstance": ""})
+        }
         ("events.k8s.io", "Event") => json!({"eventTime": null, "regarding": {}, "deprecatedSource": {},
             "deprecatedFirstTimestamp": null, "deprecatedLastTimestamp": null}),
         ("", "LimitRange") => json!({"spec": {"limits": null}}),
@@ -128,8 +130,10 @@ pub fn zero(group: &str, kind: &str) -> Value {
         }
         ("apps", "StatefulSet") => json!({
             "spec": {"selector": null, "template": template(), "updateStrategy": {}}, "status": {"replicas": 0, "availableReplicas": 0}}),
-        ("apps", "DaemonSet") => json!({"spec": {"selector": null, "template": template(), "updateStrategy": {}},
-            "status": {"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}}),
+        ("apps", "DaemonSet") => {
+            json!({"spec": {"selector": null, "template": template(), "updateStrategy": {}},
+            "status": {"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}})
+        }
         ("batch", "Job") => json!({"spec": {"template": template()}, "status": {}}),
         ("batch", "CronJob") => {
             json!({"spec": {"schedule": "", "jobTemplate": {"metadata": {}, "spec": {"template": template()}}}, "status": {}})

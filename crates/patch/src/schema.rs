@@ -149,7 +149,10 @@ fn read(openapi: &Value, keys: Option<&'static ListKeys>) -> Schema {
 fn read_object(openapi: &Value, keys: Option<&'static ListKeys>, preserve: bool) -> Schema {
     let mut fields = BTreeMap::new();
     for (name, property) in openapi["properties"].as_object().into_iter().flatten() {
-        fields.insert(name.clone(), keys.map_or_else(|| read(property, None), |keys| read_field(property, keys, name)));
+        fields.insert(
+            name.clone(),
+            keys.map_or_else(|| read(property, None), |keys| read_field(property, keys, name)),
+        );
     }
     if openapi.get("x-kubernetes-embedded-resource").and_then(Value::as_bool).unwrap_or_default() {
         fields.insert("apiVersion".into(), Schema::scalar(ScalarType::Text));
@@ -157,7 +160,9 @@ fn read_object(openapi: &Value, keys: Option<&'static ListKeys>, preserve: bool)
         fields.insert("metadata".into(), metadata());
     }
     // The table knows more than an incomplete schema does.
-    if fields.is_empty() && let Some(keys) = keys {
+    if fields.is_empty()
+        && let Some(keys) = keys
+    {
         for field in keys.fields {
             fields.insert(field.name.to_owned(), read_field(&Value::Null, keys, field.name));
         }
@@ -200,7 +205,11 @@ fn list_kind(openapi: &Value) -> ListKind {
     match openapi["x-kubernetes-list-type"].as_str() {
         Some("set") => ListKind::Set,
         Some("map") => {
-            let names = openapi["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let names = openapi["x-kubernetes-list-map-keys"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str);
             let default = |name: &str| openapi["items"]["properties"][name].get("default").cloned();
             ListKind::Keyed(names.map(|name| (name.to_owned(), default(name))).collect())
         }
@@ -217,7 +226,14 @@ fn metadata() -> Schema {
         let flags = ["blockOwnerDeletion", "controller"];
         let flags = flags.map(|name| (name.to_owned(), Schema::scalar(ScalarType::Bool)));
         let owner = Schema::map(owner.into_iter().chain(flags).collect(), None, true);
-        let names = ["creationTimestamp", "deletionTimestamp", "generateName", "name", "namespace", "resourceVersion"];
+        let names = [
+            "creationTimestamp",
+            "deletionTimestamp",
+            "generateName",
+            "name",
+            "namespace",
+            "resourceVersion",
+        ];
         let mut fields: BTreeMap<String, Schema> = names.map(|name| (name.to_owned(), text())).into();
         fields.insert("selfLink".into(), text());
         fields.insert("uid".into(), text());
@@ -227,7 +243,10 @@ fn metadata() -> Schema {
         fields.insert("generation".into(), Schema::scalar(ScalarType::Number));
         fields.insert("finalizers".into(), Schema::list(text(), ListKind::Set));
         fields.insert("managedFields".into(), Schema::list(Schema::deduced(), ListKind::Atomic));
-        fields.insert("ownerReferences".into(), Schema::list(owner, ListKind::Keyed(vec![("uid".to_owned(), None)])));
+        fields.insert(
+            "ownerReferences".into(),
+            Schema::list(owner, ListKind::Keyed(vec![("uid".to_owned(), None)])),
+        );
         Schema::map(fields, None, false)
     });
     METADATA.clone()

@@ -219,7 +219,11 @@ fn merge_list(
 }
 
 /// Carries out `$patch` in list items: what remains of the base, and the items that are to be merged.
-fn directed_items(mut base: Vec<Value>, patch: Vec<Value>, key: &str) -> Result<(Vec<Value>, Vec<Value>), Error> {
+fn directed_items(
+    mut base: Vec<Value>,
+    patch: Vec<Value>,
+    key: &str,
+) -> Result<(Vec<Value>, Vec<Value>), Error> {
     let mut plain = Vec::with_capacity(patch.len());
     let mut replace = false;
     for item in patch {
@@ -304,7 +308,10 @@ fn cleaned(value: Value) -> Option<Value> {
         Value::Object(map) if map.contains_key(PATCH) => None,
         Value::Object(map) => {
             let kept = map.into_iter().filter(|(key, value)| {
-                !value.is_null() && key != RETAIN_KEYS && !key.starts_with(DELETE_FROM) && !key.starts_with(SET_ORDER)
+                !value.is_null()
+                    && key != RETAIN_KEYS
+                    && !key.starts_with(DELETE_FROM)
+                    && !key.starts_with(SET_ORDER)
             });
             Some(Value::Object(kept.filter_map(|(key, value)| Some((key, cleaned(value)?))).collect()))
         }
@@ -332,7 +339,8 @@ pub(crate) fn go(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(list) => format!("[{}]", list.iter().map(go).collect::<Vec<_>>().join(" ")),
         Value::Object(map) => {
-            let members: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{}", go(value))).collect();
+            let members: Vec<String> =
+                map.iter().map(|(key, value)| format!("{key}:{}", go(value))).collect();
             format!("map[{}]", members.join(" "))
         }
         other => other.to_string(),

@@ -53,7 +53,9 @@ impl<'s> Atom<'s> {
     pub(crate) fn same_kind(&self, other: &Self) -> bool {
         matches!(
             (self, other),
-            (Self::Scalar(_), Self::Scalar(_)) | (Self::List(_), Self::List(_)) | (Self::Map(_), Self::Map(_))
+            (Self::Scalar(_), Self::Scalar(_))
+                | (Self::List(_), Self::List(_))
+                | (Self::Map(_), Self::Map(_))
         )
     }
 }
@@ -76,7 +78,9 @@ pub(crate) fn as_list(value: Option<&Value>) -> Option<&[Value]> {
 /// Equal, numbers by value: `1` is `1.0`.
 pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Number(x), Value::Number(y)) => x == y || x.as_f64() == y.as_f64() && !(x.is_i64() && y.is_i64()),
+        (Value::Number(x), Value::Number(y)) => {
+            x == y || x.as_f64() == y.as_f64() && !(x.is_i64() && y.is_i64())
+        }
         (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(a, b)| same(a, b)),
         (Value::Object(x), Value::Object(y)) => {
             x.len() == y.len() && x.iter().all(|(key, a)| y.get(key).is_some_and(|b| same(a, b)))

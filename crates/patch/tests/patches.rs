@@ -22,17 +22,32 @@ fn a_merge_patch_deletes_with_null_and_replaces_lists() {
 
 #[test]
 fn each_operation_does_its_part() {
-    assert_eq!(apply(json!({"l": [1]}), json!([{"op": "add", "path": "/l/-", "value": 2}])), json!({"l": [1, 2]}));
-    assert_eq!(apply(json!({"l": [1, 3]}), json!([{"op": "add", "path": "/l/1", "value": 2}])), json!({"l": [1, 2, 3]}));
+    assert_eq!(
+        apply(json!({"l": [1]}), json!([{"op": "add", "path": "/l/-", "value": 2}])),
+        json!({"l": [1, 2]})
+    );
+    assert_eq!(
+        apply(json!({"l": [1, 3]}), json!([{"op": "add", "path": "/l/1", "value": 2}])),
+        json!({"l": [1, 2, 3]})
+    );
     assert_eq!(apply(json!({"l": [1, 2]}), json!([{"op": "remove", "path": "/l/-1"}])), json!({"l": [1]}));
     assert_eq!(apply(json!({"a": 1}), json!([{"op": "move", "from": "/a", "path": "/b"}])), json!({"b": 1}));
-    assert_eq!(apply(json!({"a": 1}), json!([{"op": "copy", "from": "/a", "path": "/b"}])), json!({"a": 1, "b": 1}));
-    assert_eq!(apply(json!({"a/b~": 1}), json!([{"op": "test", "path": "/a~1b~0", "value": 1}])), json!({"a/b~": 1}));
+    assert_eq!(
+        apply(json!({"a": 1}), json!([{"op": "copy", "from": "/a", "path": "/b"}])),
+        json!({"a": 1, "b": 1})
+    );
+    assert_eq!(
+        apply(json!({"a/b~": 1}), json!([{"op": "test", "path": "/a~1b~0", "value": 1}])),
+        json!({"a/b~": 1})
+    );
 }
 
 #[test]
 fn replacing_a_missing_key_adds_it() {
-    assert_eq!(apply(json!({"d": {}}), json!([{"op": "replace", "path": "/d/k", "value": 1}])), json!({"d": {"k": 1}}));
+    assert_eq!(
+        apply(json!({"d": {}}), json!([{"op": "replace", "path": "/d/k", "value": 1}])),
+        json!({"d": {"k": 1}})
+    );
 }
 
 #[test]
@@ -57,11 +72,16 @@ fn what_cannot_be_done_is_refused() {
 }
 
 fn documents() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![any::<bool>().prop_map(Value::from), (0..9i64).prop_map(Value::from), "[a-c]{0,2}".prop_map(Value::from)];
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(Value::from),
+        (0..9i64).prop_map(Value::from),
+        "[a-c]{0,2}".prop_map(Value::from)
+    ];
     leaf.prop_recursive(3, 20, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-            proptest::collection::btree_map("[a-e]", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            proptest::collection::btree_map("[a-e]", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub use build::{build, finalize, teardown};
 pub use diff::{Change, Verb, changes};
-pub use judge::judge;
+pub use judge::{ConfigJudged, Reach, judge, judge_config};
 pub use tls::{CertificateOrder, Issued, Verdict};
 
 /// What is to be done for one service.

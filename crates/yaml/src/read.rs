@@ -179,10 +179,9 @@ impl Reader {
                 self.close(value, 0, at, size)?;
             }
             Event::SequenceStart(anchor, _) => self.begin(at, Open::List { items: Vec::new(), anchor })?,
-            Event::MappingStart(anchor, _) => self.begin(
-                at,
-                Open::Map { entries: Map::new(), merged: Vec::new(), key: None, anchor },
-            )?,
+            Event::MappingStart(anchor, _) => {
+                self.begin(at, Open::Map { entries: Map::new(), merged: Vec::new(), key: None, anchor })?
+            }
             Event::SequenceEnd | Event::MappingEnd => self.end_collection(at)?,
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {}
         }
@@ -397,7 +396,10 @@ mod tests {
 
     #[test]
     fn keys_that_are_not_strings_become_their_text() {
-        assert_eq!(read_value("8080: a\nyes: b\n\"on\": c\n").unwrap(), json!({"8080": "a", "true": "b", "on": "c"}));
+        assert_eq!(
+            read_value("8080: a\nyes: b\n\"on\": c\n").unwrap(),
+            json!({"8080": "a", "true": "b", "on": "c"})
+        );
         assert!(matches!(read_value("? [a]\n: b\n"), Err(Error::UseScalarKey { .. })));
     }
 }

@@ -156,8 +156,8 @@ fn plain_allowed(text: &str) -> bool {
         return false;
     }
     let starts_badly = match first {
-        b'#' | b',' | b'[' | b']' | b'{' | b'}' | b'&' | b'*' | b'!' | b'|' | b'>' | b'\'' | b'"' | b'%' | b'@'
-        | b'`' => true,
+        b'#' | b',' | b'[' | b']' | b'{' | b'}' | b'&' | b'*' | b'!' | b'|' | b'>' | b'\'' | b'"' | b'%'
+        | b'@' | b'`' => true,
         b'-' | b'?' | b':' => bytes.get(1).is_none_or(|b| *b == b' '),
         _ => false,
     };
@@ -239,8 +239,10 @@ mod tests {
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             "[ -~\n\t\u{e9}\u{2028}]{0,12}".prop_map(Value::from),
-            prop::sample::select(vec!["yes", "0644", "1e3", "12:30", "- a", "a: b", "#", " x", "x ", "\n", "a\n\n"])
-                .prop_map(Value::from),
+            prop::sample::select(vec![
+                "yes", "0644", "1e3", "12:30", "- a", "a: b", "#", " x", "x ", "\n", "a\n\n"
+            ])
+            .prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![

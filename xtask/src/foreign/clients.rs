@@ -31,7 +31,9 @@ pub(crate) fn kubernetes() -> Result<()> {
     let python = python()?;
     let dir = tempfile::tempdir()?;
     let up = Up::start(dir.path(), &[&example()], &["--engine", "sim"], None, PATIENCE)?;
-    succeed(Command::new(python).arg(script("kubernetes_client.py")).arg(&up.kubeconfig).args(["default", NAME]))
+    succeed(
+        Command::new(python).arg(script("kubernetes_client.py")).arg(&up.kubeconfig).args(["default", NAME]),
+    )
 }
 
 /// kubectl does to the local cluster what it does to any other.
@@ -47,13 +49,19 @@ pub(crate) fn kubectl() -> Result<()> {
     let explained = run(&["explain", "llmisvc.spec.model"], None)?;
     ensure!(explained.contains("uri"), "explain lacks the field:\n{explained}");
     let described = run(&["describe", "llmisvc", NAME], None)?;
-    ensure!(described.contains("Conditions") && described.contains("Events"), "describe is short:\n{described}");
+    ensure!(
+        described.contains("Conditions") && described.contains("Events"),
+        "describe is short:\n{described}"
+    );
 
     let second = "apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\nmetadata:\n  name: second\nspec:\n  \
                   model:\n    uri: hf://acme/tiny\n    name: acme/second\n  router:\n    route: {}\n    gateway: {}\n    scheduler: {}\n";
     let applied = run(&["apply", "-f", "-"], Some(second))?;
     ensure!(applied.contains("created"), "{applied}");
-    ensure!(run(&["apply", "-f", "-"], Some(second))?.contains("unchanged"), "a second apply changed something");
+    ensure!(
+        run(&["apply", "-f", "-"], Some(second))?.contains("unchanged"),
+        "a second apply changed something"
+    );
     run(&["wait", "llmisvc/second", "--for=condition=Ready", "--timeout=30s"], None)?;
     let names = http_get(&format!("{}/v1/models", up.endpoint))?;
     ensure!(names.contains("acme/second") && names.contains(MODEL), "both models are to be listed:\n{names}");
@@ -148,7 +156,8 @@ fn script(name: &str) -> PathBuf {
 
 /// The body of a GET.
 pub(crate) fn http_get(url: &str) -> Result<String> {
-    let output = Command::new("curl").args(["--silent", "--show-error", "--fail", url]).output().context("curl")?;
+    let output =
+        Command::new("curl").args(["--silent", "--show-error", "--fail", url]).output().context("curl")?;
     ensure!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -51,7 +51,10 @@ pub(crate) fn vllm() -> Result<()> {
 
     // The engine's own counters must have seen what the gateway sent.
     let metrics = http_get(&format!("{}/default/tiny/metrics", up.endpoint))?;
-    ensure!(metrics.contains("vllm:request_success_total"), "no metrics of vLLM through the gateway:\n{metrics}");
+    ensure!(
+        metrics.contains("vllm:request_success_total"),
+        "no metrics of vLLM through the gateway:\n{metrics}"
+    );
 
     kill_worker_and_wait(&up)?;
     Ok(())
@@ -95,10 +98,17 @@ fn chat(endpoint: &str, stream: bool) -> Result<String> {
 fn descendants(root: u32) -> Result<Vec<(u32, String)>> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
-        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
-        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)).and_then(|p| p.parse().ok());
-        let command = std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default().replace('\0', " ");
+        let parent = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().nth(1))
+            .and_then(|p| p.parse().ok());
+        let command =
+            std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default().replace('\0', " ");
         all.push((id, parent.unwrap_or(0), format!("{stat} {command}")));
     }
     let mut below = vec![root];
@@ -124,7 +134,8 @@ fn script() -> PathBuf {
 
 fn service(model: &Path) -> String {
     let args: String = ARGS.iter().map(|arg| format!("      - {arg}\n")).collect();
-    let env: String = ENV.iter().map(|(k, v)| format!("      - name: {k}\n        value: \"{v}\"\n")).collect();
+    let env: String =
+        ENV.iter().map(|(k, v)| format!("      - name: {k}\n        value: \"{v}\"\n")).collect();
     format!(
         "apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\nmetadata:\n  name: tiny\nspec:\n  model:\n    \
          uri: file://{}\n    name: tiny\n  template:\n    containers:\n    - name: main\n      args:\n{args}      env:\n{env}  \

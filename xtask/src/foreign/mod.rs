@@ -7,7 +7,6 @@ mod clients;
 mod engine;
 mod gotmpl;
 
-
 use anyhow::{Result, bail};
 
 /// A check by name.
@@ -21,7 +20,11 @@ const CHECKS: &[Check] = &[
     Check { name: "gotmpl", needs: "go 1.24 or newer", run: gotmpl::table },
     Check { name: "kubectl", needs: "kubectl", run: clients::kubectl },
     Check { name: "openai", needs: "python3 with venv; installs the openai client", run: clients::openai },
-    Check { name: "kubernetes", needs: "python3 with venv; installs the kubernetes client", run: clients::kubernetes },
+    Check {
+        name: "kubernetes",
+        needs: "python3 with venv; installs the kubernetes client",
+        run: clients::kubernetes,
+    },
     Check {
         name: "vllm",
         needs: "python3 with venv, gcc, readelf, libnuma1; installs vLLM for CPUs (1 GB to download, 3 GB on disk)",
@@ -46,7 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let mut failed = 0;
     let mut passed = 0;
-    for check in CHECKS.iter().filter(|c| args.names.is_empty() || args.names.iter().any(|name| name == c.name)) {
+    for check in
+        CHECKS.iter().filter(|c| args.names.is_empty() || args.names.iter().any(|name| name == c.name))
+    {
         println!("== foreign {} (needs {})", check.name, check.needs);
         let started = std::time::Instant::now();
         match (check.run)() {

@@ -31,7 +31,9 @@ pub(crate) fn run(case: &Case) -> Result<Outcome> {
             .and_then(|notes| notes.split("compacted by hand before exchange ").nth(1))
             .and_then(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
         let bindings = Bindings::new(&text);
-        let (differences, answers) = play(&client, bindings, about["name"].as_str().unwrap_or_default(), &exchanges, compact_before).await?;
+        let (differences, answers) =
+            play(&client, bindings, about["name"].as_str().unwrap_or_default(), &exchanges, compact_before)
+                .await?;
         if let Some(out) = &case.out {
             std::fs::create_dir_all(out)?;
             let lines: Vec<String> = answers.iter().map(ToString::to_string).collect();
@@ -58,8 +60,9 @@ async fn server(root: &Path, text: &str, namespace: &str) -> Result<Client> {
     let client = Client::new(Arc::new(server));
     let everything = text.contains("/apis?") || text.contains("\"/apis\"") || text.contains("openapi/v3\"");
     for folder in ["crds", "apiserver/crds"] {
-        let mut files: Vec<_> =
-            std::fs::read_dir(root.join(folder))?.map(|e| e.map(|e| e.path())).collect::<std::io::Result<_>>()?;
+        let mut files: Vec<_> = std::fs::read_dir(root.join(folder))?
+            .map(|e| e.map(|e| e.path()))
+            .collect::<std::io::Result<_>>()?;
         files.sort();
         for file in files {
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -68,15 +71,29 @@ async fn server(root: &Path, text: &str, namespace: &str) -> Result<Client> {
                 continue;
             }
             let crd: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
-            client.must("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd).await.with_context(|| name)?;
+            client
+                .must("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd)
+                .await
+                .with_context(|| name)?;
         }
     }
-    client.must("/api/v1/namespaces", &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).await?;
+    client
+        .must(
+            "/api/v1/namespaces",
+            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+        )
+        .await?;
     Ok(client)
 }
 
 /// Sends the requests in order and compares what comes back; also returns our answers.
-async fn play(client: &Client, mut bindings: Bindings, name: &str, exchanges: &[Exchange], compact_before: Option<u64>) -> Result<(Vec<String>, Vec<Value>)> {
+async fn play(
+    client: &Client,
+    mut bindings: Bindings,
+    name: &str,
+    exchanges: &[Exchange],
+    compact_before: Option<u64>,
+) -> Result<(Vec<String>, Vec<Value>)> {
     let mut differences = Vec::new();
     let mut answers = Vec::new();
     let mut watches: Vec<(usize, exchange::Watch)> = Vec::new();
@@ -85,11 +102,15 @@ async fn play(client: &Client, mut bindings: Bindings, name: &str, exchanges: &[
             client.server.compact();
         }
         client.unrecorded(name, exchange.n).await?;
-        let mut answer = client.send(exchange, &mut bindings).await.with_context(|| format!("exchange {}", exchange.n))?;
+        let mut answer =
+            client.send(exchange, &mut bindings).await.with_context(|| format!("exchange {}", exchange.n))?;
         let before = differences.len();
         bindings.answer(exchange, &mut answer, &mut differences);
         for difference in &mut differences[before..] {
-            *difference = format!("#{} {} {}: {difference}", exchange.n, exchange.request.method, exchange.request.path);
+            *difference = format!(
+                "#{} {} {}: {difference}",
+                exchange.n, exchange.request.method, exchange.request.path
+            );
         }
         answers.push(answer.body.clone());
         if let Some(watch) = answer.watch {
@@ -125,7 +146,8 @@ async fn play(client: &Client, mut bindings: Bindings, name: &str, exchanges: &[
         if watch.seen.len() < all {
             differences.push(format!("#{}: {} of {all} events came", recorded.n, watch.seen.len()));
         }
-        let late = watch.seen.iter().skip(all).filter(|e| e["type"] != "BOOKMARK" && recorded.ends_by_server());
+        let late =
+            watch.seen.iter().skip(all).filter(|e| e["type"] != "BOOKMARK" && recorded.ends_by_server());
         for event in late {
             differences.push(format!("#{}: an event too many: {event}", recorded.n));
         }

@@ -37,7 +37,12 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
     } else {
         match &ours {
             Ok(value) => {
-                differ(&normal(first(&case.dir.join("want.yaml"))?), &normal(value.clone()), "", &mut differences);
+                differ(
+                    &normal(first(&case.dir.join("want.yaml"))?),
+                    &normal(value.clone()),
+                    "",
+                    &mut differences,
+                );
             }
             Err(message) => differences.push(format!("error {message:?}")),
         }
@@ -143,7 +148,8 @@ fn cluster(root: &Path, about: &Value) -> Result<Objects> {
     let presets = root.join("presets");
     let profile = about["cluster"].as_str().unwrap_or("plain");
     let mut objects = Objects::new();
-    let mut files: Vec<_> = std::fs::read_dir(&presets)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(&presets)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     files.push(presets.join(format!("cluster/{profile}.yaml")));
     for file in files {

@@ -105,7 +105,10 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let all: usize = counts.values().map(|(_, all)| all).sum();
     if all == 0 {
-        bail!("no case matches; the folders with a runner are {:?}", RUNNERS.iter().map(|r| r.0).collect::<Vec<_>>());
+        bail!(
+            "no case matches; the folders with a runner are {:?}",
+            RUNNERS.iter().map(|r| r.0).collect::<Vec<_>>()
+        );
     }
     let passed: usize = counts.values().map(|(passed, _)| passed).sum();
     println!("golden: {passed} of {all}, {unexpected} unexpected");
@@ -121,7 +124,8 @@ fn cases(root: &Path, folder: &str, out: Option<&Path>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
         let entry = entry?;
-        let is_crd = folder == "crds" && entry.path().extension().is_some_and(|extension| extension == "json");
+        let is_crd =
+            folder == "crds" && entry.path().extension().is_some_and(|extension| extension == "json");
         if is_crd || entry.path().join("case.yaml").is_file() {
             let name = entry.file_name().to_string_lossy().into_owned();
             cases.push(Case {

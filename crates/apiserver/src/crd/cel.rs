@@ -109,7 +109,9 @@ fn evaluate(rule: &Rule, context: &Context<'_>, value: &Value, path: &str) -> Op
         Ok(Cel::Bool(true)) => return None,
         Ok(Cel::Bool(false)) => message(rule, context),
         Ok(_) => format!("rule {} does not say true or false", rule.text),
-        Err(error) => format!("{}: {error} evaluating rule: {}", path, rule.message.as_deref().unwrap_or(&rule.text)),
+        Err(error) => {
+            format!("{}: {error} evaluating rule: {}", path, rule.message.as_deref().unwrap_or(&rule.text))
+        }
     };
     let field = match &rule.field_path {
         Some(below) => format!("{path}{below}").trim_start_matches('.').to_owned(),
@@ -119,8 +121,12 @@ fn evaluate(rule: &Rule, context: &Context<'_>, value: &Value, path: &str) -> Op
     Some(match rule.reason.as_deref() {
         Some("FieldValueForbidden") => Cause::forbidden(field, &message),
         Some("FieldValueRequired") => Cause::required(field, &message),
-        Some("FieldValueDuplicate") => Cause::new(field, "FieldValueDuplicate", format!("Duplicate value: {}", printed(value))),
-        _ if value.is_object() || value.is_array() => Cause::new(field, "FieldValueInvalid", format!("Invalid value: {message}")),
+        Some("FieldValueDuplicate") => {
+            Cause::new(field, "FieldValueDuplicate", format!("Duplicate value: {}", printed(value)))
+        }
+        _ if value.is_object() || value.is_array() => {
+            Cause::new(field, "FieldValueInvalid", format!("Invalid value: {message}"))
+        }
         _ => Cause::invalid(field, value, &message),
     })
 }
@@ -172,11 +178,33 @@ fn convert(node: Option<&Node>, value: &Value) -> Cel {
 /// The name of a field inside CEL.
 fn escaped(name: &str) -> String {
     const RESERVED: [&str; 21] = [
-        "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
-        "let", "loop", "package", "namespace", "return", "var", "void", "while",
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
     ];
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }
-    name.replace("__", "__underscores__").replace('.', "__dot__").replace('-', "__dash__").replace('/', "__slash__")
+    name.replace("__", "__underscores__")
+        .replace('.', "__dot__")
+        .replace('-', "__dash__")
+        .replace('/', "__slash__")
 }

@@ -45,7 +45,9 @@ impl Core {
 
     /// The server owns the conditions that it sets.
     fn own_status(&self, next: &mut Value, old: &Value) {
-        let Some(resource) = self.resource_of("apiextensions.k8s.io/v1", "CustomResourceDefinition") else { return };
+        let Some(resource) = self.resource_of("apiextensions.k8s.io/v1", "CustomResourceDefinition") else {
+            return;
+        };
         let options = WriteOptions {
             dry_run: false,
             strictness: Strictness::Ignore,
@@ -94,7 +96,11 @@ impl Core {
         let key = format!("{STORE_KEY}/{name}");
         if let Some(object) = self.store.get(&key) {
             let mut last = object.value.clone();
-            let others: Vec<Value> = strings(&last["metadata"]["finalizers"]).into_iter().filter(|f| *f != CLEANUP).map(|f| json!(f)).collect();
+            let others: Vec<Value> = strings(&last["metadata"]["finalizers"])
+                .into_iter()
+                .filter(|f| *f != CLEANUP)
+                .map(|f| json!(f))
+                .collect();
             let change = if others.is_empty() {
                 Change::Delete(last)
             } else {

@@ -89,22 +89,25 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                 status_replicas: path(&scale["statusReplicasPath"]).unwrap_or_default(),
                 selector: path(&scale["labelSelectorPath"]),
             });
-            let deprecation = (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
-                Some(warning) => warning.to_owned(),
-                None => {
-                    let rank = crate::catalog::version_rank(&name);
-                    let better = versions
-                        .iter()
-                        .filter(|v| v["served"] == true && v["deprecated"] != true)
-                        .map(|v| text(&v["name"]))
-                        .max_by_key(|v| crate::catalog::version_rank(v))
-                        .filter(|v| crate::catalog::version_rank(v) > rank);
-                    match better {
-                        Some(better) => format!("{group}/{name} {kind} is deprecated; use {group}/{better} {kind}"),
-                        None => format!("{group}/{name} {kind} is deprecated"),
+            let deprecation =
+                (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
+                    Some(warning) => warning.to_owned(),
+                    None => {
+                        let rank = crate::catalog::version_rank(&name);
+                        let better = versions
+                            .iter()
+                            .filter(|v| v["served"] == true && v["deprecated"] != true)
+                            .map(|v| text(&v["name"]))
+                            .max_by_key(|v| crate::catalog::version_rank(v))
+                            .filter(|v| crate::catalog::version_rank(v) > rank);
+                        match better {
+                            Some(better) => {
+                                format!("{group}/{name} {kind} is deprecated; use {group}/{better} {kind}")
+                            }
+                            None => format!("{group}/{name} {kind} is deprecated"),
+                        }
                     }
-                }
-            });
+                });
             let document = version["schema"]["openAPIV3Schema"].clone();
             Arc::new(Resource {
                 group: group.clone(),

@@ -11,7 +11,10 @@ pub(crate) fn judge(crd: &Value, others: &[&Value], now: &str) -> Value {
     let (mut resources, mut kinds) = (BTreeSet::new(), BTreeSet::new());
     for other in others {
         let names = &other["status"]["acceptedNames"];
-        for name in [&names["plural"], &names["singular"]].into_iter().chain(names["shortNames"].as_array().into_iter().flatten()) {
+        for name in [&names["plural"], &names["singular"]]
+            .into_iter()
+            .chain(names["shortNames"].as_array().into_iter().flatten())
+        {
             resources.extend(name.as_str().filter(|n| !n.is_empty()));
         }
         for name in [&names["kind"], &names["listKind"]] {
@@ -45,7 +48,9 @@ pub(crate) fn judge(crd: &Value, others: &[&Value], now: &str) -> Value {
         if let Some(categories) = wanted.get("categories") {
             accepted["categories"] = categories.clone();
         }
-        if wanted.get("shortNames").is_none() && let Some(map) = accepted.as_object_mut() {
+        if wanted.get("shortNames").is_none()
+            && let Some(map) = accepted.as_object_mut()
+        {
             map.remove("shortNames");
         }
     }
@@ -55,12 +60,26 @@ pub(crate) fn judge(crd: &Value, others: &[&Value], now: &str) -> Value {
     match &conflict {
         None => {
             set(&mut conditions, now, "NamesAccepted", "True", "NoConflicts", "no conflicts found");
-            set(&mut conditions, now, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted");
+            set(
+                &mut conditions,
+                now,
+                "Established",
+                "True",
+                "InitialNamesAccepted",
+                "the initial names have been accepted",
+            );
         }
         Some((reason, message)) => {
             set(&mut conditions, now, "NamesAccepted", "False", reason, message);
             if !was_established {
-                set(&mut conditions, now, "Established", "False", "NotAccepted", "not all names are accepted");
+                set(
+                    &mut conditions,
+                    now,
+                    "Established",
+                    "False",
+                    "NotAccepted",
+                    "not all names are accepted",
+                );
             }
         }
     }
@@ -77,7 +96,14 @@ pub(crate) fn judge(crd: &Value, others: &[&Value], now: &str) -> Value {
 }
 
 /// Sets a condition; its time moves only with its status.
-pub(crate) fn set(conditions: &mut Vec<Value>, now: &str, kind: &str, status: &str, reason: &str, message: &str) {
+pub(crate) fn set(
+    conditions: &mut Vec<Value>,
+    now: &str,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+) {
     let fresh = json!({"type": kind, "status": status, "lastTransitionTime": now, "reason": reason, "message": message});
     match conditions.iter_mut().find(|c| c["type"] == kind) {
         Some(old) => {

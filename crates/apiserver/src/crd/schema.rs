@@ -40,7 +40,8 @@ pub(crate) struct Node {
     rules: OnceLock<Vec<Rule>>,
 }
 
-const STRUCTURE: [&str; 7] = ["properties", "additionalProperties", "items", "default", "title", "example", "externalDocs"];
+const STRUCTURE: [&str; 7] =
+    ["properties", "additionalProperties", "items", "default", "title", "example", "externalDocs"];
 
 impl Node {
     /// The schema of a CRD version, with the fields that every object has.
@@ -68,8 +69,12 @@ impl Node {
             node.properties.insert(name.clone(), Arc::new(Self::read(property)));
         }
         match schema.get("additionalProperties") {
-            Some(Value::Object(_)) => node.additional = Some(Arc::new(Self::read(&schema["additionalProperties"]))),
-            Some(Value::Bool(true)) => node.additional = Some(Arc::new(Self { preserve: true, ..Self::default() })),
+            Some(Value::Object(_)) => {
+                node.additional = Some(Arc::new(Self::read(&schema["additionalProperties"])))
+            }
+            Some(Value::Bool(true)) => {
+                node.additional = Some(Arc::new(Self { preserve: true, ..Self::default() }))
+            }
             _ => {}
         }
         if let Some(items) = schema.get("items") {

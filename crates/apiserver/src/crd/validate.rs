@@ -11,7 +11,12 @@ use super::schema::{ListType, Node};
 use crate::status::{Cause, printed};
 
 /// All that is wrong with `value`. `old` is the object before an update; `before` is what is wrong already.
-pub(crate) fn object(custom: &CustomVersion, value: &Value, old: Option<&Value>, before: &[Cause]) -> Vec<Cause> {
+pub(crate) fn object(
+    custom: &CustomVersion,
+    value: &Value,
+    old: Option<&Value>,
+    before: &[Cause],
+) -> Vec<Cause> {
     let mut causes = Vec::new();
     let Some(map) = value.as_object() else { return causes };
     let schema = &custom.schema;
@@ -27,7 +32,11 @@ pub(crate) fn object(custom: &CustomVersion, value: &Value, old: Option<&Value>,
     let blocked = causes.iter().chain(before).any(|c| {
         matches!(
             c.reason,
-            "FieldValueNotSupported" | "FieldValueRequired" | "FieldValueTooLong" | "FieldValueTooMany" | "FieldValueTypeInvalid"
+            "FieldValueNotSupported"
+                | "FieldValueRequired"
+                | "FieldValueTooLong"
+                | "FieldValueTooMany"
+                | "FieldValueTypeInvalid"
         )
     });
     scale(custom, value, &mut causes);
@@ -117,7 +126,8 @@ fn check(node: &Node, value: &Value, old: Option<&Value>, path: &str, causes: &m
     }
     let wrong_type = |wanted: &str| {
         let found = type_of(value);
-        let message = format!("Invalid value: \"{found}\": {path} in body must be of type {wanted}: \"{found}\"");
+        let message =
+            format!("Invalid value: \"{found}\": {path} in body must be of type {wanted}: \"{found}\"");
         Cause::new(path, "FieldValueTypeInvalid", message)
     };
     if node.int_or_string {
@@ -162,7 +172,9 @@ fn check(node: &Node, value: &Value, old: Option<&Value>, path: &str, causes: &m
 }
 
 fn required(node: &Node, map: &Map<String, Value>, path: &str, causes: &mut Vec<Cause>) {
-    for name in node.checks.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+    for name in
+        node.checks.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    {
         if !map.contains_key(name) {
             let field = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
             causes.push(Cause::required(field, ""));
@@ -193,7 +205,8 @@ fn duplicates(node: &Node, list: &[Value], path: &str, causes: &mut Vec<Cause>) 
 
 /// Checks that look at one value alone.
 fn values(checks: &Map<String, Value>, value: &Value, path: &str, causes: &mut Vec<Cause>) {
-    let mut invalid = |why: String| causes.push(Cause::invalid(path, value, &format!("{path} in body {why}")));
+    let mut invalid =
+        |why: String| causes.push(Cause::invalid(path, value, &format!("{path} in body {why}")));
     let float = |name: &str| checks.get(name).and_then(Value::as_f64);
     let count = |name: &str| checks.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     if let Some(number) = value.as_f64() {
@@ -244,10 +257,18 @@ fn values(checks: &Map<String, Value>, value: &Value, path: &str, causes: &mut V
         if let Some(format) = checks.get("format").and_then(Value::as_str)
             && !format_matches(format, text)
         {
-            causes.push(Cause::invalid(path, value, &format!("{path} in body must be of type {format}: {}", printed(value))));
+            causes.push(Cause::invalid(
+                path,
+                value,
+                &format!("{path} in body must be of type {format}: {}", printed(value)),
+            ));
         }
         if let Some(limit) = count("maxLength").filter(|l| length > *l) {
-            causes.push(Cause::new(path, "FieldValueTooLong", format!("Too long: may not be more than {limit} bytes")));
+            causes.push(Cause::new(
+                path,
+                "FieldValueTooLong",
+                format!("Too long: may not be more than {limit} bytes"),
+            ));
         }
     }
     let (size, most, least) = match value {
@@ -256,11 +277,19 @@ fn values(checks: &Map<String, Value>, value: &Value, path: &str, causes: &mut V
         _ => (0, "", ""),
     };
     if let Some(limit) = count(most).filter(|l| size > *l) {
-        causes.push(Cause::new(path, "FieldValueTooMany", format!("Too many: {size}: must have at most {limit} items")));
+        causes.push(Cause::new(
+            path,
+            "FieldValueTooMany",
+            format!("Too many: {size}: must have at most {limit} items"),
+        ));
     }
     if let Some(limit) = count(least).filter(|l| size < *l) {
         let what = if value.is_array() { "items" } else { "properties" };
-        causes.push(Cause::invalid(path, &json!(size), &format!("{path} in body should have at least {limit} {what}")));
+        causes.push(Cause::invalid(
+            path,
+            &json!(size),
+            &format!("{path} in body should have at least {limit} {what}"),
+        ));
     }
     if let Some(allowed) = checks.get("enum").and_then(Value::as_array)
         && !allowed.contains(value)

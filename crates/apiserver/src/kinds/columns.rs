@@ -182,72 +182,163 @@ pub(crate) fn cells(built_in: &BuiltIn, object: &Value, now: Timestamp) -> Vec<V
     let template = &spec["template"]["spec"];
     let selector = || json!(pairs(&spec["selector"]["matchLabels"]));
     let texts = |value: &Value, field: &str| {
-        let list: Vec<&str> = value["containers"].as_array().into_iter().flatten().filter_map(|c| c[field].as_str()).collect();
+        let list: Vec<&str> =
+            value["containers"].as_array().into_iter().flatten().filter_map(|c| c[field].as_str()).collect();
         json!(list.join(","))
     };
-    let ready = || json!(format!("{}/{}", status["readyReplicas"].as_i64().unwrap_or(0), spec["replicas"].as_i64().unwrap_or(0)));
+    let ready = || {
+        json!(format!(
+            "{}/{}",
+            status["readyReplicas"].as_i64().unwrap_or(0),
+            spec["replicas"].as_i64().unwrap_or(0)
+        ))
+    };
     match built_in.kind {
         "Deployment" => vec![
-            name, ready(), number(&status["updatedReplicas"]), number(&status["availableReplicas"]), age,
-            texts(template, "name"), texts(template, "image"), selector(),
+            name,
+            ready(),
+            number(&status["updatedReplicas"]),
+            number(&status["availableReplicas"]),
+            age,
+            texts(template, "name"),
+            texts(template, "image"),
+            selector(),
         ],
         "ReplicaSet" | "ReplicationController" => vec![
-            name, number(&spec["replicas"]), number(&status["replicas"]), number(&status["readyReplicas"]), age,
-            texts(template, "name"), texts(template, "image"),
+            name,
+            number(&spec["replicas"]),
+            number(&status["replicas"]),
+            number(&status["readyReplicas"]),
+            age,
+            texts(template, "name"),
+            texts(template, "image"),
             if built_in.kind == "ReplicaSet" { selector() } else { json!(pairs(&spec["selector"])) },
         ],
         "StatefulSet" => vec![name, ready(), age, texts(template, "name"), texts(template, "image")],
         "DaemonSet" => vec![
-            name, number(&status["desiredNumberScheduled"]), number(&status["currentNumberScheduled"]),
-            number(&status["numberReady"]), number(&status["updatedNumberScheduled"]), number(&status["numberAvailable"]),
-            json!(pairs(&template["nodeSelector"])), age, texts(template, "name"), texts(template, "image"), selector(),
+            name,
+            number(&status["desiredNumberScheduled"]),
+            number(&status["currentNumberScheduled"]),
+            number(&status["numberReady"]),
+            number(&status["updatedNumberScheduled"]),
+            number(&status["numberAvailable"]),
+            json!(pairs(&template["nodeSelector"])),
+            age,
+            texts(template, "name"),
+            texts(template, "image"),
+            selector(),
         ],
         "Pod" => pod(object, name, age),
         "Service" => vec![
-            name, spec["type"].clone(), json!(spec["clusterIP"].as_str().unwrap_or("<none>")), json!(external(object)),
-            json!(ports(spec)), age, json!(pairs(&spec["selector"])),
+            name,
+            spec["type"].clone(),
+            json!(spec["clusterIP"].as_str().unwrap_or("<none>")),
+            json!(external(object)),
+            json!(ports(spec)),
+            age,
+            json!(pairs(&spec["selector"])),
         ],
         "ConfigMap" => {
             let count = |field: &str| object[field].as_object().map_or(0, serde_json::Map::len);
             vec![name, json!(count("data") + count("binaryData")), age]
         }
-        "Secret" => vec![name, object["type"].clone(), json!(object["data"].as_object().map_or(0, serde_json::Map::len)), age],
+        "Secret" => vec![
+            name,
+            object["type"].clone(),
+            json!(object["data"].as_object().map_or(0, serde_json::Map::len)),
+            age,
+        ],
         "ServiceAccount" => vec![name, json!(object["secrets"].as_array().map_or(0, Vec::len)), age],
         "Namespace" => vec![name, status["phase"].clone(), age],
         "Node" => {
-            let ready = status["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True");
+            let ready = status["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|c| c["type"] == "Ready" && c["status"] == "True");
             let version = json!(status["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default());
             vec![name, json!(if ready { "Ready" } else { "NotReady" }), json!("<none>"), age, version]
         }
         "Event" => event(object, name, now),
         "HorizontalPodAutoscaler" => vec![
             name,
-            json!(format!("{}/{}", text(&spec["scaleTargetRef"]["kind"]), text(&spec["scaleTargetRef"]["name"]))),
-            json!("<unknown>"), spec["minReplicas"].clone(), spec["maxReplicas"].clone(), number(&status["currentReplicas"]), age,
+            json!(format!(
+                "{}/{}",
+                text(&spec["scaleTargetRef"]["kind"]),
+                text(&spec["scaleTargetRef"]["name"])
+            )),
+            json!("<unknown>"),
+            spec["minReplicas"].clone(),
+            spec["maxReplicas"].clone(),
+            number(&status["currentReplicas"]),
+            age,
         ],
         "CronJob" => {
             let inside = &spec["jobTemplate"]["spec"]["template"]["spec"];
             vec![
-                name, spec["schedule"].clone(), json!(spec["timeZone"].as_str().unwrap_or("<none>")), spec["suspend"].clone(),
-                json!(status["active"].as_array().map_or(0, Vec::len)), json!(since_or(&status["lastScheduleTime"], now, "<none>")), age,
-                texts(inside, "name"), texts(inside, "image"), json!(pairs(&spec["jobTemplate"]["spec"]["selector"]["matchLabels"])),
+                name,
+                spec["schedule"].clone(),
+                json!(spec["timeZone"].as_str().unwrap_or("<none>")),
+                spec["suspend"].clone(),
+                json!(status["active"].as_array().map_or(0, Vec::len)),
+                json!(since_or(&status["lastScheduleTime"], now, "<none>")),
+                age,
+                texts(inside, "name"),
+                texts(inside, "image"),
+                json!(pairs(&spec["jobTemplate"]["spec"]["selector"]["matchLabels"])),
             ]
         }
         "Job" => {
-            let condition = |kind: &str| status["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == kind && c["status"] == "True");
-            let state = if condition("Complete") { "Complete" } else if condition("Failed") { "Failed" } else { "Running" };
-            let done = format!("{}/{}", status["succeeded"].as_i64().unwrap_or(0), spec["completions"].as_i64().unwrap_or(1));
-            vec![name, json!(state), json!(done), json!(""), age, texts(template, "name"), texts(template, "image"), selector()]
+            let condition = |kind: &str| {
+                status["conditions"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .any(|c| c["type"] == kind && c["status"] == "True")
+            };
+            let state = if condition("Complete") {
+                "Complete"
+            } else if condition("Failed") {
+                "Failed"
+            } else {
+                "Running"
+            };
+            let done = format!(
+                "{}/{}",
+                status["succeeded"].as_i64().unwrap_or(0),
+                spec["completions"].as_i64().unwrap_or(1)
+            );
+            vec![
+                name,
+                json!(state),
+                json!(done),
+                json!(""),
+                age,
+                texts(template, "name"),
+                texts(template, "image"),
+                selector(),
+            ]
         }
         "PersistentVolumeClaim" => vec![
-            name, json!(text(&status["phase"])), json!(text(&spec["volumeName"])), json!(text(&status["capacity"]["storage"])),
-            json!(crate::rest::strings(&status["accessModes"]).join(",")), json!(text(&spec["storageClassName"])), age,
+            name,
+            json!(text(&status["phase"])),
+            json!(text(&spec["volumeName"])),
+            json!(text(&status["capacity"]["storage"])),
+            json!(crate::rest::strings(&status["accessModes"]).join(",")),
+            json!(text(&spec["storageClassName"])),
+            age,
             json!(text(&spec["volumeMode"])),
         ],
         "Lease" => vec![name, json!(text(&spec["holderIdentity"])), age],
-        "Role" | "ClusterRole" | "CustomResourceDefinition" => vec![name, metadata["creationTimestamp"].clone()],
+        "Role" | "ClusterRole" | "CustomResourceDefinition" => {
+            vec![name, metadata["creationTimestamp"].clone()]
+        }
         "RoleBinding" | "ClusterRoleBinding" => {
-            vec![name, json!(format!("{}/{}", text(&object["roleRef"]["kind"]), text(&object["roleRef"]["name"]))), age]
+            vec![
+                name,
+                json!(format!("{}/{}", text(&object["roleRef"]["kind"]), text(&object["roleRef"]["name"]))),
+                age,
+            ]
         }
         _ => vec![name, age],
     }
@@ -351,10 +442,18 @@ fn pod(object: &Value, name: Value, age: Value) -> Vec<Value> {
 
 fn event(object: &Value, name: Value, now: Timestamp) -> Vec<Value> {
     let involved = &object["involvedObject"];
-    let last = [&object["series"]["lastObservedTime"], &object["lastTimestamp"], &object["eventTime"], &object["metadata"]["creationTimestamp"]];
+    let last = [
+        &object["series"]["lastObservedTime"],
+        &object["lastTimestamp"],
+        &object["eventTime"],
+        &object["metadata"]["creationTimestamp"],
+    ];
     let first = [&object["firstTimestamp"], &object["eventTime"], &object["metadata"]["creationTimestamp"]];
-    let pick = |times: &[&Value]| times.iter().find(|t| t.is_string()).map_or_else(|| "<unknown>".to_owned(), |t| since(t, now));
-    let component = object["source"]["component"].as_str().or(object["reportingComponent"].as_str()).unwrap_or_default();
+    let pick = |times: &[&Value]| {
+        times.iter().find(|t| t.is_string()).map_or_else(|| "<unknown>".to_owned(), |t| since(t, now))
+    };
+    let component =
+        object["source"]["component"].as_str().or(object["reportingComponent"].as_str()).unwrap_or_default();
     vec![
         json!(pick(&last)),
         object["type"].clone(),
@@ -375,14 +474,17 @@ fn since_or(value: &Value, now: Timestamp, absent: &str) -> String {
 
 /// How long ago, as kubectl shows ages.
 pub(crate) fn since(value: &Value, now: Timestamp) -> String {
-    let Some(then) = value.as_str().and_then(|t| t.parse::<Timestamp>().ok()) else { return "<unknown>".into() };
+    let Some(then) = value.as_str().and_then(|t| t.parse::<Timestamp>().ok()) else {
+        return "<unknown>".into();
+    };
     let seconds = now.duration_since(then).as_secs();
     if seconds < -1 {
         return "<invalid>".into();
     }
     let seconds = seconds.max(0);
     let (minutes, hours) = (seconds / 60, seconds / 3600);
-    let two = |a: i64, x: &str, b: i64, y: &str| if b == 0 { format!("{a}{x}") } else { format!("{a}{x}{b}{y}") };
+    let two =
+        |a: i64, x: &str, b: i64, y: &str| if b == 0 { format!("{a}{x}") } else { format!("{a}{x}{b}{y}") };
     match () {
         () if seconds < 120 => format!("{seconds}s"),
         () if minutes < 10 => two(minutes, "m", seconds % 60, "s"),

@@ -28,7 +28,9 @@ pub(super) fn fill(group: &str, kind: &str, value: &mut Value) {
             }
         }
         ("", "Event") => {
-            for (field, empty) in [("involvedObject", json!({})), ("source", json!({})), ("firstTimestamp", Value::Null)] {
+            for (field, empty) in
+                [("involvedObject", json!({})), ("source", json!({})), ("firstTimestamp", Value::Null)]
+            {
                 set(value, field, empty);
             }
             for (field, empty) in [("lastTimestamp", Value::Null), ("eventTime", Value::Null)] {
@@ -154,8 +156,14 @@ fn workload(kind: &str, value: &mut Value) {
                 set(&mut spec["updateStrategy"]["rollingUpdate"], "maxUnavailable", json!(1));
                 set(&mut spec["updateStrategy"]["rollingUpdate"], "maxSurge", json!(0));
             }
-            set(&mut value["metadata"]["annotations"], "deprecated.daemonset.template.generation", json!("1"));
-            for field in ["currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"] {
+            set(
+                &mut value["metadata"]["annotations"],
+                "deprecated.daemonset.template.generation",
+                json!("1"),
+            );
+            for field in
+                ["currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"]
+            {
                 set(&mut value["status"], field, json!(0));
             }
         }
@@ -328,7 +336,9 @@ pub(super) fn admit_pod(value: &mut Value) {
             (t["key"] == key || t["key"].is_null()) && (t["effect"] == "NoExecute" || t["effect"].is_null())
         });
         if !known {
-            tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
+            tolerations.push(
+                json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}),
+            );
         }
     }
     spec["tolerations"] = json!(tolerations);
@@ -347,7 +357,9 @@ fn quality(spec: &Value) -> &'static str {
         return "BestEffort";
     }
     let guaranteed = all.iter().all(|r| {
-        ["cpu", "memory"].iter().all(|name| !r["limits"][*name].is_null() && r["limits"][*name] == r["requests"][*name])
+        ["cpu", "memory"]
+            .iter()
+            .all(|name| !r["limits"][*name].is_null() && r["limits"][*name] == r["requests"][*name])
     });
     if guaranteed { "Guaranteed" } else { "Burstable" }
 }
@@ -364,7 +376,11 @@ fn pod_spec(spec: &mut Value) {
     set(spec, "dnsPolicy", json!("ClusterFirst"));
     set(spec, "securityContext", json!({}));
     set(spec, "schedulerName", json!("default-scheduler"));
-    let account = spec["serviceAccountName"].as_str().or(spec["serviceAccount"].as_str()).unwrap_or_default().to_owned();
+    let account = spec["serviceAccountName"]
+        .as_str()
+        .or(spec["serviceAccount"].as_str())
+        .unwrap_or_default()
+        .to_owned();
     if !account.is_empty() {
         spec["serviceAccountName"] = json!(account);
         spec["serviceAccount"] = json!(account);

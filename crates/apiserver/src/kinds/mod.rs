@@ -73,9 +73,10 @@ fn drop_nulls(value: &mut Value) {
 pub(crate) fn updates_blindly(resource: &Resource) -> bool {
     match &resource.origin {
         Origin::Custom(_) => false,
-        Origin::BuiltIn(built_in) => {
-            !matches!(built_in.kind, "Lease" | "EndpointSlice" | "CustomResourceDefinition" | "PriorityClass" | "RuntimeClass")
-        }
+        Origin::BuiltIn(built_in) => !matches!(
+            built_in.kind,
+            "Lease" | "EndpointSlice" | "CustomResourceDefinition" | "PriorityClass" | "RuntimeClass"
+        ),
     }
 }
 
@@ -83,13 +84,32 @@ pub(crate) fn updates_blindly(resource: &Resource) -> bool {
 pub(crate) fn selectable(kind: &str) -> &'static [&'static str] {
     match kind {
         "Pod" => &[
-            "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
-            "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+            "status.nominatedNodeName",
         ],
         "Event" => &[
-            "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-            "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-            "reportingComponent", "source", "type", "regarding.kind", "regarding.name", "regarding.namespace", "regarding.uid",
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+            "regarding.kind",
+            "regarding.name",
+            "regarding.namespace",
+            "regarding.uid",
         ],
         "Secret" => &["type"],
         "Namespace" => &["status.phase"],
@@ -128,7 +148,16 @@ pub(crate) fn convert_event(mut value: Value, api_version: &str) -> Value {
 /// A deletion answers with the object instead of a `Status`.
 pub(crate) fn delete_shows_object(resource: &Resource) -> bool {
     resource.group.is_empty()
-        && matches!(resource.kind.as_str(), "Pod" | "Service" | "ServiceAccount" | "PersistentVolumeClaim" | "PersistentVolume" | "ResourceQuota" | "PodTemplate")
+        && matches!(
+            resource.kind.as_str(),
+            "Pod"
+                | "Service"
+                | "ServiceAccount"
+                | "PersistentVolumeClaim"
+                | "PersistentVolume"
+                | "ResourceQuota"
+                | "PodTemplate"
+        )
 }
 
 /// How long a deletion waits.
@@ -140,7 +169,10 @@ pub(crate) fn grace_seconds(resource: &Resource, value: &Value, asked: Option<i6
     if !scheduled || matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) {
         return 0;
     }
-    asked.filter(|s| *s >= 0).or_else(|| value["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30)
+    asked
+        .filter(|s| *s >= 0)
+        .or_else(|| value["spec"]["terminationGracePeriodSeconds"].as_i64())
+        .unwrap_or(30)
 }
 
 /// The kind itself holds the object back; `next` is changed to say so.
@@ -176,7 +208,9 @@ pub(crate) fn hides_grace(resource: &Resource) -> bool {
 
 /// With its finalizers gone the object may vanish.
 pub(crate) fn may_vanish(resource: &Resource, value: &Value) -> bool {
-    let namespace_held = resource.is("", "Namespace") && value["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
-    let running = resource.is("", "Pod") && value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) > 0;
+    let namespace_held =
+        resource.is("", "Namespace") && value["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
+    let running =
+        resource.is("", "Pod") && value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) > 0;
     !namespace_held && !running
 }

@@ -44,7 +44,11 @@ pub(super) fn spec(value: &Value, field: &str, causes: &mut Vec<Cause>) {
     if let Some(policy) = value["restartPolicy"].as_str()
         && !matches!(policy, "Always" | "OnFailure" | "Never")
     {
-        causes.push(Cause::unsupported(format!("{field}.restartPolicy"), &json!(policy), &["Always", "OnFailure", "Never"]));
+        causes.push(Cause::unsupported(
+            format!("{field}.restartPolicy"),
+            &json!(policy),
+            &["Always", "OnFailure", "Never"],
+        ));
     }
 }
 
@@ -97,7 +101,9 @@ fn check_container(container: &Value, at: &str, volumes: &[&str], causes: &mut V
     }
     let resources = &container["resources"];
     for (name, request) in resources["requests"].as_object().into_iter().flatten() {
-        let (Some(request), Some(limit)) = (request.as_str(), resources["limits"][name].as_str()) else { continue };
+        let (Some(request), Some(limit)) = (request.as_str(), resources["limits"][name].as_str()) else {
+            continue;
+        };
         if quantity::exceeds(request, limit) {
             let why = format!("must be less than or equal to {name} limit of {limit}");
             causes.push(Cause::invalid(format!("{at}.resources.requests"), &json!(request), &why));
@@ -123,7 +129,13 @@ pub(super) fn update(value: &Value, old: &Value, causes: &mut Vec<Cause>) {
             }
         }
         if let Some(map) = spec.as_object_mut() {
-            for field in ["activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "ephemeralContainers", "nodeName"] {
+            for field in [
+                "activeDeadlineSeconds",
+                "tolerations",
+                "terminationGracePeriodSeconds",
+                "ephemeralContainers",
+                "nodeName",
+            ] {
                 map.remove(field);
             }
             map.retain(|_, v| !v.is_null());

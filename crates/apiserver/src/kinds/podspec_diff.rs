@@ -13,13 +13,8 @@ pub(super) fn unified(old: &Value, new: &Value) -> String {
     let (old_end, new_end) = (old.len() - tail, new.len() - tail);
     let from = start.saturating_sub(CONTEXT);
     let after = tail.min(CONTEXT);
-    let mut out = format!(
-        "@@ -{},{} +{},{} @@\n",
-        from + 1,
-        old_end + after - from,
-        from + 1,
-        new_end + after - from,
-    );
+    let mut out =
+        format!("@@ -{},{} +{},{} @@\n", from + 1, old_end + after - from, from + 1, new_end + after - from,);
     let mut push = |mark: char, line: &str| {
         out.push(mark);
         out.push_str(line);

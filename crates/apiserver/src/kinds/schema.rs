@@ -67,7 +67,11 @@ fn resolve(schema: &Value, definitions: &Map<String, Value>) -> Node {
 fn inline(schema: &Value, definitions: &Map<String, Value>) -> Value {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.trim_start_matches(DEFINITIONS);
-        if name.ends_with(".JSONSchemaProps") || name.ends_with(".RawExtension") || name.ends_with(".FieldsV1") || name.ends_with("v1.JSON") {
+        if name.ends_with(".JSONSchemaProps")
+            || name.ends_with(".RawExtension")
+            || name.ends_with(".FieldsV1")
+            || name.ends_with("v1.JSON")
+        {
             return serde_json::json!({"x-kubernetes-preserve-unknown-fields": true});
         }
         let scalar = match name.rsplit('.').next() {
@@ -78,7 +82,9 @@ fn inline(schema: &Value, definitions: &Map<String, Value>) -> Value {
         };
         if let Some(format) = scalar {
             return match format {
-                "micro-time" => serde_json::json!({"type": "string", "format": format, "description": schema["description"]}),
+                "micro-time" => {
+                    serde_json::json!({"type": "string", "format": format, "description": schema["description"]})
+                }
                 _ => serde_json::json!({
                     "x-kubernetes-int-or-string": true, "format": format, "description": schema["description"],
                 }),

@@ -20,18 +20,28 @@ pub(super) fn inherit(value: &mut Value, old: Option<&Value>) {
     }
     for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"] {
         let was = &old["spec"][field];
-        if !was.is_null() && value["spec"][field].as_str().is_none_or(str::is_empty) && !value["spec"][field].is_array() {
+        if !was.is_null()
+            && value["spec"][field].as_str().is_none_or(str::is_empty)
+            && !value["spec"][field].is_array()
+        {
             value["spec"][field] = was.clone();
         }
     }
     // A changed address is changed in the list too.
     let single = value["spec"]["clusterIP"].clone();
-    if single != old["spec"]["clusterIP"] && value["spec"]["clusterIPs"] == old["spec"]["clusterIPs"] && single.is_string() {
+    if single != old["spec"]["clusterIP"]
+        && value["spec"]["clusterIPs"] == old["spec"]["clusterIPs"]
+        && single.is_string()
+    {
         value["spec"]["clusterIPs"] = json!([single]);
     }
     let ports = old["spec"]["ports"].clone();
     for port in value["spec"]["ports"].as_array_mut().into_iter().flatten() {
-        let same = ports.as_array().into_iter().flatten().find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"]);
+        let same = ports
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"]);
         if let Some(number) = same.map(|p| &p["nodePort"]).filter(|n| !n.is_null())
             && port.get("nodePort").is_none()
         {
@@ -66,7 +76,8 @@ pub(super) fn allocate(core: &Core, value: &mut Value) {
     if spec["ipFamilyPolicy"].is_null() {
         spec["ipFamilyPolicy"] = json!("SingleStack");
     }
-    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") && spec["allocateLoadBalancerNodePorts"] != false {
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") && spec["allocateLoadBalancerNodePorts"] != false
+    {
         for port in spec["ports"].as_array_mut().into_iter().flatten() {
             if port["nodePort"].as_u64().unwrap_or(0) == 0 {
                 port["nodePort"] = json!(free_port(core));
@@ -90,7 +101,8 @@ fn drop_nulls(spec: &mut Value) {
 
 fn free_address(core: &Core) -> String {
     let listed = core.store.list("/services/");
-    let used: BTreeSet<&str> = listed.objects.iter().filter_map(|o| o.value["spec"]["clusterIP"].as_str()).collect();
+    let used: BTreeSet<&str> =
+        listed.objects.iter().filter_map(|o| o.value["spec"]["clusterIP"].as_str()).collect();
     let mut at = core.random.next() % HOSTS;
     loop {
         let offset = u32::try_from(at + 1).unwrap_or(1);
@@ -113,5 +125,8 @@ fn free_port(core: &Core) -> u64 {
         .collect();
     let width = NODE_PORTS.end - NODE_PORTS.start;
     let start = core.random.next() % width;
-    (0..width).map(|i| NODE_PORTS.start + (start + i) % width).find(|port| !used.contains(port)).unwrap_or(NODE_PORTS.start)
+    (0..width)
+        .map(|i| NODE_PORTS.start + (start + i) % width)
+        .find(|port| !used.contains(port))
+        .unwrap_or(NODE_PORTS.start)
 }

@@ -8,8 +8,17 @@ use crate::crd::schema::Node;
 
 /// Members that Go leaves out when they are false, because they are no pointers there.
 const FALSE_IS_ABSENT: [&str; 11] = [
-    "hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly", "paused", "publishNotReadyAddresses",
-    "unschedulable", "deprecated",
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "readOnly",
+    "paused",
+    "publishNotReadyAddresses",
+    "unschedulable",
+    "deprecated",
 ];
 
 /// Checks and normalises a decoded body; the error is what Go's decoder says.
@@ -37,7 +46,10 @@ impl Place<'_> {
             _ => self.kind,
         };
         // Go names the fields from the outermost structure, without map keys and list positions.
-        format!("json: cannot unmarshal {what} into Go struct field {owner}.{} of type {wanted}", self.path.join("."))
+        format!(
+            "json: cannot unmarshal {what} into Go struct field {owner}.{} of type {wanted}",
+            self.path.join(".")
+        )
     }
 }
 
@@ -63,7 +75,10 @@ fn walk(node: &Node, value: &mut Value, place: &mut Place<'_>) -> Result<(), Str
     match node.kind.as_deref() {
         Some("object") => {
             let Value::Object(map) = value else {
-                return Err(place.mismatch(value, if node.additional.is_some() { "map[string]string" } else { place.kind }));
+                return Err(place.mismatch(
+                    value,
+                    if node.additional.is_some() { "map[string]string" } else { place.kind },
+                ));
             };
             for (key, member) in map.iter_mut() {
                 if let Some(child) = node.properties.get(key) {
@@ -79,7 +94,9 @@ fn walk(node: &Node, value: &mut Value, place: &mut Place<'_>) -> Result<(), Str
                 // An empty record of field owners says that the record is to be cleared.
                 Value::Array(_) if key == "managedFields" => true,
                 Value::Array(list) => !list.is_empty() || !node.properties.contains_key(key),
-                Value::Object(inside) => !inside.is_empty() || node.properties.get(key).is_none_or(|c| c.additional.is_none()),
+                Value::Object(inside) => {
+                    !inside.is_empty() || node.properties.get(key).is_none_or(|c| c.additional.is_none())
+                }
                 Value::Bool(false) => !FALSE_IS_ABSENT.contains(&key.as_str()),
                 _ => true,
             });
@@ -139,5 +156,9 @@ fn time(text: &str) -> Result<(), String> {
     if text.is_empty() || text.parse::<jiff::Timestamp>().is_ok() {
         return Ok(());
     }
-    Err(format!("parsing time {} as \"2006-01-02T15:04:05Z07:00\": cannot parse {} as \"2006\"", crate::status::quoted(text), crate::status::quoted(text)))
+    Err(format!(
+        "parsing time {} as \"2006-01-02T15:04:05Z07:00\": cannot parse {} as \"2006\"",
+        crate::status::quoted(text),
+        crate::status::quoted(text)
+    ))
 }

@@ -23,8 +23,16 @@ impl BuiltIn {
     pub(crate) fn put_creates(&self) -> bool {
         matches!(
             self.kind,
-            "Lease" | "Service" | "Endpoints" | "EndpointSlice" | "Event" | "Role" | "RoleBinding" | "ClusterRole"
-                | "ClusterRoleBinding" | "LimitRange"
+            "Lease"
+                | "Service"
+                | "Endpoints"
+                | "EndpointSlice"
+                | "Event"
+                | "Role"
+                | "RoleBinding"
+                | "ClusterRole"
+                | "ClusterRoleBinding"
+                | "LimitRange"
         )
     }
 
@@ -55,7 +63,19 @@ const fn kind<T: JsonSchema>(
     subresources: &'static [&'static str],
     verbs: &'static [&'static str],
 ) -> BuiltIn {
-    BuiltIn { group, version, kind, plural, singular, short_names, categories, namespaced, subresources, verbs, schema: T::json_schema }
+    BuiltIn {
+        group,
+        version,
+        kind,
+        plural,
+        singular,
+        short_names,
+        categories,
+        namespaced,
+        subresources,
+        verbs,
+        schema: T::json_schema,
+    }
 }
 
 /// All built-in kinds, in the order of discovery.

@@ -79,7 +79,11 @@ fn owners(value: &Value, causes: &mut Vec<Cause>) {
     for owner in list {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner[field].as_str().unwrap_or_default().is_empty() {
-                causes.push(Cause::invalid(format!("metadata.ownerReferences.{field}"), &json!(""), "must not be empty"));
+                causes.push(Cause::invalid(
+                    format!("metadata.ownerReferences.{field}"),
+                    &json!(""),
+                    "must not be empty",
+                ));
             }
         }
     }
@@ -92,7 +96,9 @@ fn owners(value: &Value, causes: &mut Vec<Cause>) {
         let printed: Vec<String> = list.iter().map(printed_owner).collect();
         let message = format!(
             "Invalid value: [{}]: Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
-            printed.join(","), shown(first), shown(second),
+            printed.join(","),
+            shown(first),
+            shown(second),
         );
         causes.push(Cause::new("metadata.ownerReferences", "FieldValueInvalid", message));
     }
@@ -113,14 +119,24 @@ pub(crate) fn create(resource: &Resource, value: &Value, before: &[Cause]) -> Ve
         return crate::crd::validate::object(custom, value, None, before);
     }
     let mut causes = both(resource, value);
-    if resource.is("apps", "Deployment") || resource.is("apps", "ReplicaSet") || resource.is("apps", "StatefulSet") || resource.is("apps", "DaemonSet") {
+    if resource.is("apps", "Deployment")
+        || resource.is("apps", "ReplicaSet")
+        || resource.is("apps", "StatefulSet")
+        || resource.is("apps", "DaemonSet")
+    {
         causes.extend(workload(value));
     }
     causes
 }
 
 /// The rules of the kind on a changed object.
-pub(crate) fn update(resource: &Resource, value: &Value, old: &Value, status: bool, before: &[Cause]) -> Vec<Cause> {
+pub(crate) fn update(
+    resource: &Resource,
+    value: &Value,
+    old: &Value,
+    status: bool,
+    before: &[Cause],
+) -> Vec<Cause> {
     if let Some(custom) = resource.custom() {
         return crate::crd::validate::object(custom, value, Some(old), before);
     }
@@ -234,7 +250,11 @@ fn deployment_status(value: &Value) -> Vec<Cause> {
     let count = |name: &str| status[name].as_i64().unwrap_or(0);
     for name in ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"] {
         if count(name) < 0 {
-            causes.push(Cause::invalid(format!("status.{name}"), &status[name], "must be greater than or equal to 0"));
+            causes.push(Cause::invalid(
+                format!("status.{name}"),
+                &status[name],
+                "must be greater than or equal to 0",
+            ));
         }
     }
     for (name, most) in [
@@ -261,7 +281,11 @@ fn workload(value: &Value) -> Vec<Cause> {
     if spec["selector"].is_null() {
         causes.push(Cause::required("spec.selector", ""));
     } else if wanted.is_none_or(Map::is_empty) && spec["selector"]["matchExpressions"].is_null() {
-        causes.push(Cause::invalid("spec.selector", &spec["selector"], "empty selector is invalid for deployment"));
+        causes.push(Cause::invalid(
+            "spec.selector",
+            &spec["selector"],
+            "empty selector is invalid for deployment",
+        ));
     }
     let labels = &spec["template"]["metadata"]["labels"];
     if wanted.into_iter().flatten().any(|(key, label)| labels[key] != *label) {

@@ -40,7 +40,11 @@ pub(crate) fn options(call: &Call, what: &str) -> Result<WriteOptions, Failure> 
         Some("Strict") => Strictness::Strict,
         Some("Ignore") => Strictness::Ignore,
         Some(other) => {
-            causes.push(Cause::unsupported("fieldValidation", &serde_json::json!(other), &["", "Ignore", "Strict", "Warn"]));
+            causes.push(Cause::unsupported(
+                "fieldValidation",
+                &serde_json::json!(other),
+                &["", "Ignore", "Strict", "Warn"],
+            ));
             Strictness::Warn
         }
     };
@@ -77,20 +81,31 @@ impl Core {
     /// Decodes the body of a create or an update: JSON or YAML.
     pub(crate) fn decode(&self, call: &Call, scope: &Scope) -> Result<Decoded, Failure> {
         let resource = &scope.resource;
-        let media = call.header("content-type").unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
+        let media = call
+            .header("content-type")
+            .unwrap_or("application/json")
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim();
         let decoded = match media {
             "application/json" | "" => from_json(&call.body),
             "application/yaml" => from_yaml(&call.body),
-            crate::protobuf::MEDIA_TYPE if resource.built_in().is_some() => match crate::protobuf::read(&call.body) {
-                Some(value) => Ok(Decoded { value, oddities: Vec::new() }),
-                None => {
-                    return Err(Failure::new(
-                        415,
-                        Some("UnsupportedMediaType"),
-                        format!("{} is not read as protobuf here: send JSON or YAML, for example with kubectl apply", resource.kind),
-                    ));
+            crate::protobuf::MEDIA_TYPE if resource.built_in().is_some() => {
+                match crate::protobuf::read(&call.body) {
+                    Some(value) => Ok(Decoded { value, oddities: Vec::new() }),
+                    None => {
+                        return Err(Failure::new(
+                            415,
+                            Some("UnsupportedMediaType"),
+                            format!(
+                                "{} is not read as protobuf here: send JSON or YAML, for example with kubectl apply",
+                                resource.kind
+                            ),
+                        ));
+                    }
                 }
-            },
+            }
             _ => {
                 return Err(Failure::new(
                     415,
@@ -112,17 +127,21 @@ fn unreadable(resource: &Resource, why: &str) -> Failure {
 
 pub(crate) fn from_json(bytes: &[u8]) -> Result<Decoded, String> {
     let read = crate::json::read(bytes)?;
-    let oddities = read.duplicates.into_iter().map(|path| format!("duplicate field {}", quoted(&path))).collect();
+    let oddities =
+        read.duplicates.into_iter().map(|path| format!("duplicate field {}", quoted(&path))).collect();
     Ok(Decoded { value: read.value, oddities })
 }
 
 pub(crate) fn from_yaml(bytes: &[u8]) -> Result<Decoded, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
-    let mut documents = yaml::read_documents(text).map_err(|e| format!("error converting YAML to JSON: {e}"))?;
+    let mut documents =
+        yaml::read_documents(text).map_err(|e| format!("error converting YAML to JSON: {e}"))?;
     if documents.len() > 1 {
         documents.truncate(1);
     }
-    let Some(document) = documents.pop() else { return Ok(Decoded { value: Value::Null, oddities: Vec::new() }) };
+    let Some(document) = documents.pop() else {
+        return Ok(Decoded { value: Value::Null, oddities: Vec::new() });
+    };
     let lines: Vec<String> = document
         .duplicates
         .iter()
@@ -131,7 +150,11 @@ pub(crate) fn from_yaml(bytes: &[u8]) -> Result<Decoded, String> {
             format!("\n  line {}: key {} already set in map", at.line, quoted(&key))
         })
         .collect();
-    let oddities = if lines.is_empty() { Vec::new() } else { vec![format!("yaml: unmarshal errors:{}", lines.concat())] };
+    let oddities = if lines.is_empty() {
+        Vec::new()
+    } else {
+        vec![format!("yaml: unmarshal errors:{}", lines.concat())]
+    };
     Ok(Decoded { value: document.value, oddities })
 }
 
@@ -139,7 +162,8 @@ fn check_kind(value: &Value, api_version: &str, kind: &str) -> Result<(), Failur
     if !value.is_object() {
         return Err(Failure::bad_request("the object provided is unrecognized (must be of type object)"));
     }
-    let (got_version, got_kind) = (value["apiVersion"].as_str().unwrap_or_default(), value["kind"].as_str().unwrap_or_default());
+    let (got_version, got_kind) =
+        (value["apiVersion"].as_str().unwrap_or_default(), value["kind"].as_str().unwrap_or_default());
     if got_kind.is_empty() && got_version.is_empty() || got_kind == kind && got_version == api_version {
         return Ok(());
     }
@@ -147,7 +171,13 @@ fn check_kind(value: &Value, api_version: &str, kind: &str) -> Result<(), Failur
         return Err(Failure::bad_request("Object 'Kind' is missing in the request body"));
     }
     if got_kind != kind {
-        return Err(Failure::bad_request(format!("{} in version {} cannot be handled as a {kind}: no kind {} is registered for version {}", got_kind, quoted(got_version), quoted(got_kind), quoted(got_version))));
+        return Err(Failure::bad_request(format!(
+            "{} in version {} cannot be handled as a {kind}: no kind {} is registered for version {}",
+            got_kind,
+            quoted(got_version),
+            quoted(got_kind),
+            quoted(got_version)
+        )));
     }
     Err(Failure::bad_request(format!(
         "the API version in the data ({got_version}) does not match the expected API version ({api_version})"
@@ -155,7 +185,11 @@ fn check_kind(value: &Value, api_version: &str, kind: &str) -> Result<(), Failur
 }
 
 /// Removes what the kind does not have, and says so as the strictness demands.
-pub(crate) fn prune(resource: &Resource, decoded: &mut Decoded, strictness: Strictness) -> Result<Vec<String>, Failure> {
+pub(crate) fn prune(
+    resource: &Resource,
+    decoded: &mut Decoded,
+    strictness: Strictness,
+) -> Result<Vec<String>, Failure> {
     let mut unknown = Vec::new();
     let schema = crate::kinds::schema_of(resource);
     schema.prune(&mut decoded.value, &mut unknown);
@@ -169,19 +203,25 @@ pub(crate) fn prune(resource: &Resource, decoded: &mut Decoded, strictness: Stri
 }
 
 /// The same for the outcome of a patch, whose refusal shows the whole object.
-pub(crate) fn prune_patched(resource: &Resource, decoded: &mut Decoded, strictness: Strictness) -> Result<Vec<String>, Failure> {
+pub(crate) fn prune_patched(
+    resource: &Resource,
+    decoded: &mut Decoded,
+    strictness: Strictness,
+) -> Result<Vec<String>, Failure> {
     let shown = super::write::in_field_order(resource, &decoded.value);
     let mut unknown = Vec::new();
     let schema = crate::kinds::schema_of(resource);
     schema.prune(&mut decoded.value, &mut unknown);
     if resource.built_in().is_some() {
-        crate::kinds::shape::normalise(&schema, &mut decoded.value, &resource.kind).map_err(Failure::bad_request)?;
+        crate::kinds::shape::normalise(&schema, &mut decoded.value, &resource.kind)
+            .map_err(Failure::bad_request)?;
     }
     let mut oddities = std::mem::take(&mut decoded.oddities);
     oddities.extend(unknown.iter().map(|path| format!("unknown field {}", quoted(path))));
     verdict(oddities, strictness).map_err(|why| {
         use crate::status::{Cause, Names};
-        let cause = Cause::new("patch", "FieldValueInvalid", format!("Invalid value: {}: {why}", quoted(&shown)));
+        let cause =
+            Cause::new("patch", "FieldValueInvalid", format!("Invalid value: {}: {why}", quoted(&shown)));
         let mut failure = Failure::invalid(Names { group: "", plural: "", kind: "" }, "", vec![cause]);
         if let Some(details) = failure.details.as_mut().and_then(Value::as_object_mut) {
             details.remove("kind");

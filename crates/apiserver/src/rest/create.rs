@@ -109,12 +109,16 @@ impl Core {
 
     /// A namespaced object needs a namespace that is there to stay.
     fn check_namespace(&self, scope: &Scope, name: &str, _value: &Value) -> Result<(), Failure> {
-        let Some(namespace) = scope.namespace.as_deref().filter(|_| scope.resource.namespaced) else { return Ok(()) };
+        let Some(namespace) = scope.namespace.as_deref().filter(|_| scope.resource.namespaced) else {
+            return Ok(());
+        };
         let Some(found) = self.namespace(namespace) else {
             return Err(Failure::not_found(NAMESPACE_NAMES, namespace));
         };
         if found.value["status"]["phase"] == "Terminating" {
-            let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+            let why = format!(
+                "unable to create new content in namespace {namespace} because it is being terminated"
+            );
             let mut failure = Failure::forbidden(scope.resource.names(), name, &why);
             if let Some(details) = &mut failure.details {
                 details["causes"] = json!([{
@@ -138,7 +142,9 @@ pub(crate) fn place(scope: &Scope, value: &mut Value) -> Result<(), Failure> {
     }
     let Some(namespace) = &scope.namespace else { return Ok(()) };
     if !given.is_empty() && given != *namespace {
-        return Err(Failure::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        return Err(Failure::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     metadata(value).insert("namespace".into(), json!(namespace));
     Ok(())

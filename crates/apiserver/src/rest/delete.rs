@@ -51,9 +51,12 @@ impl Core {
         match outcome {
             Outcome::Waiting(value) => self.present(call, scope, 200, value),
             // These answer with the object that went.
-            Outcome::Gone(value) if crate::kinds::delete_shows_object(resource) => self.present(call, scope, 200, value),
+            Outcome::Gone(value) if crate::kinds::delete_shows_object(resource) => {
+                self.present(call, scope, 200, value)
+            }
             Outcome::Gone(value) => {
-                let mut details = json!({"name": name, "kind": resource.plural, "uid": value["metadata"]["uid"]});
+                let mut details =
+                    json!({"name": name, "kind": resource.plural, "uid": value["metadata"]["uid"]});
                 if !resource.group.is_empty() {
                     details["group"] = json!(resource.group);
                 }
@@ -104,7 +107,13 @@ impl Core {
     }
 
     /// `None`: somebody else was faster.
-    async fn delete_one(&self, call: &Call, scope: &Scope, options: &Options, current: &Object) -> Result<Option<Outcome>, Failure> {
+    async fn delete_one(
+        &self,
+        call: &Call,
+        scope: &Scope,
+        options: &Options,
+        current: &Object,
+    ) -> Result<Option<Outcome>, Failure> {
         let resource = &scope.resource;
         let value = self.shown(resource, &current.value).into_owned();
         let name = name_of(&value).to_owned();
@@ -118,7 +127,8 @@ impl Core {
             _ => {}
         }
         let grace = crate::kinds::grace_seconds(resource, &value, options.grace_seconds);
-        let held = !strings(&next["metadata"]["finalizers"]).is_empty() || crate::kinds::holds(resource, &mut next, self);
+        let held = !strings(&next["metadata"]["finalizers"]).is_empty()
+            || crate::kinds::holds(resource, &mut next, self);
         if marked {
             let shortened = grace < value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
             if held && !(shortened && resource.is("", "Pod")) {
@@ -190,7 +200,11 @@ fn options(call: &Call) -> Result<Options, Failure> {
     let mut options = Options { dry_run: write.dry_run, ..Options::default() };
     if !call.body.is_empty() {
         let media = call.header("content-type").unwrap_or("application/json");
-        let decoded = if media.starts_with("application/yaml") { body::from_yaml(&call.body) } else { body::from_json(&call.body) };
+        let decoded = if media.starts_with("application/yaml") {
+            body::from_yaml(&call.body)
+        } else {
+            body::from_json(&call.body)
+        };
         let value = decoded.map_err(Failure::bad_request)?.value;
         let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
         if kind != "DeleteOptions" {

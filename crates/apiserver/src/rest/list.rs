@@ -38,7 +38,10 @@ pub(crate) fn selection(call: &Call, resource: &Resource) -> Result<Selection, F
     for path in fields.paths() {
         if !selectable(resource, path) {
             return Err(Failure::bad_request(match resource.built_in() {
-                Some(_) => format!("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", printed(&json!(path))),
+                Some(_) => format!(
+                    "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                    printed(&json!(path))
+                ),
                 None => format!("field label not supported: {path}"),
             }));
         }
@@ -57,7 +60,8 @@ fn selectable(resource: &Resource, path: &str) -> bool {
 }
 
 /// Reads what Go reads: left-over bits at the end are not looked at.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// Where a chunk ends: revision of the list, and the key after which to go on.
 struct Token {
@@ -74,12 +78,13 @@ impl Token {
     }
 
     fn read(text: &str) -> Result<Self, Failure> {
-        let bad = |why: &str| Failure::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
+        let bad = |why: &str| {
+            Failure::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        };
         let standard = text.replace('-', "+").replace('_', "/");
-        let bytes = LENIENT
-            .decode(standard.trim_end_matches('='))
-            .map_err(|_| bad("illegal base64 data"))?;
-        let json: Value = serde_json::from_slice(&bytes).map_err(|_| bad(&crate::json::syntax_error(&bytes)))?;
+        let bytes = LENIENT.decode(standard.trim_end_matches('=')).map_err(|_| bad("illegal base64 data"))?;
+        let json: Value =
+            serde_json::from_slice(&bytes).map_err(|_| bad(&crate::json::syntax_error(&bytes)))?;
         if json["v"] != "meta.k8s.io/v1" {
             return Err(bad("server does not recognize this encoded version \"\""));
         }
@@ -132,7 +137,9 @@ impl Core {
                 return Err(Failure::new(
                     406,
                     Some("NotAcceptable"),
-                    format!("you requested PartialObjectMetadata, but the requested object is a list ({what})"),
+                    format!(
+                        "you requested PartialObjectMetadata, but the requested object is a list ({what})"
+                    ),
                 ));
             }
             Shape::PartialList => json!({
@@ -161,7 +168,13 @@ impl Core {
     }
 
     /// The objects at the revision that the request names.
-    async fn revision_wanted(&self, call: &Call, scope: &Scope, prefix: &str, token: Option<&Token>) -> Result<Listed, Failure> {
+    async fn revision_wanted(
+        &self,
+        call: &Call,
+        scope: &Scope,
+        prefix: &str,
+        token: Option<&Token>,
+    ) -> Result<Listed, Failure> {
         let wanted = call.query.get("resourceVersion");
         let matching = call.query.get("resourceVersionMatch");
         let causes = invalid_options(call, wanted, matching, token.is_some());
@@ -181,9 +194,9 @@ impl Core {
             });
         }
         let Some(text) = wanted else { return Ok(self.store.list(prefix)) };
-        let revision: u64 = text
-            .parse()
-            .map_err(|_| Failure::bad_request(format!("invalid resource version: {}", not_a_revision(text))))?;
+        let revision: u64 = text.parse().map_err(|_| {
+            Failure::bad_request(format!("invalid resource version: {}", not_a_revision(text)))
+        })?;
         self.wait_for(revision).await?;
         if matching == Some("Exact") {
             return self
@@ -203,7 +216,10 @@ fn invalid_options(call: &Call, wanted: Option<&str>, matching: Option<&str>, co
     }
     let Some(matching) = matching else { return causes };
     if wanted.is_none() {
-        causes.push(Cause::forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+        causes.push(Cause::forbidden(
+            field,
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ));
     }
     if continued {
         causes.push(Cause::forbidden(field, "resourceVersionMatch is forbidden when continue is provided"));
@@ -212,7 +228,10 @@ fn invalid_options(call: &Call, wanted: Option<&str>, matching: Option<&str>, co
         causes.push(Cause::unsupported(field, &json!(matching), &["Exact", "NotOlderThan", ""]));
     }
     if matching == "Exact" && wanted == Some("0") {
-        causes.push(Cause::forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+        causes.push(Cause::forbidden(
+            field,
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ));
     }
     causes
 }

@@ -40,7 +40,13 @@ impl Scope {
 
 impl Core {
     /// The object in the form that the caller asked for.
-    pub(crate) fn present(&self, call: &Call, scope: &Scope, status: u16, value: Value) -> Result<Answer, Failure> {
+    pub(crate) fn present(
+        &self,
+        call: &Call,
+        scope: &Scope,
+        status: u16,
+        value: Value,
+    ) -> Result<Answer, Failure> {
         let value = match call.wanted.shape {
             Shape::Object => value,
             Shape::Table => crate::table::of_one(self, call, &scope.resource, &value)?,

@@ -38,13 +38,17 @@ impl Core {
                 (value, warnings, Ownership::Update)
             };
             if let Some(stored) = self.replace(call, scope, &options, &current, value, &ownership).await? {
-                return Ok(self.present(call, scope, 200, stored.value)?.warned(warnings).warned(stored.warnings));
+                return Ok(self
+                    .present(call, scope, 200, stored.value)?
+                    .warned(warnings)
+                    .warned(stored.warnings));
             }
         }
     }
 
     fn patch_kind(&self, call: &Call, scope: &Scope) -> Result<Kind, Failure> {
-        let media = call.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let media =
+            call.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let custom = scope.resource.custom().is_some();
         match media {
             "application/json-patch+json" => Ok(Kind::Json),
@@ -56,7 +60,8 @@ impl Core {
                 Some("UnsupportedMediaType"),
                 "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
             )),
-            _ => Err(Failure::new(415, Some("UnsupportedMediaType"), "415: Unsupported Media Type").with(json!({}))),
+            _ => Err(Failure::new(415, Some("UnsupportedMediaType"), "415: Unsupported Media Type")
+                .with(json!({}))),
         }
     }
 
@@ -86,7 +91,13 @@ impl Core {
         Ok((decoded.value, warnings))
     }
 
-    async fn apply_new(&self, call: &Call, scope: &Scope, options: &WriteOptions, name: &str) -> Result<Answer, Failure> {
+    async fn apply_new(
+        &self,
+        call: &Call,
+        scope: &Scope,
+        options: &WriteOptions,
+        name: &str,
+    ) -> Result<Answer, Failure> {
         let (value, warnings) = self.applied(call, scope, options, name, None)?;
         let (value, more) = self.create_object(call, scope, options, value, &Ownership::Applied).await?;
         Ok(self.present(call, scope, 201, value)?.warned(warnings).warned(more))
@@ -100,7 +111,8 @@ impl Core {
         name: &str,
         current: Option<&Object>,
     ) -> Result<(Value, Vec<String>), Failure> {
-        let decoded = body::from_yaml(&call.body).map_err(|why| Failure::bad_request(format!("error decoding YAML: {why}")))?;
+        let decoded = body::from_yaml(&call.body)
+            .map_err(|why| Failure::bad_request(format!("error decoding YAML: {why}")))?;
         let mut wanted = decoded.value;
         if !wanted.is_object() {
             return Err(Failure::bad_request("the object provided is unrecognized (must be of type object)"));
@@ -112,7 +124,15 @@ impl Core {
         }
         let live = current.map(|c| self.shown(&scope.resource, &c.value).into_owned());
         let subresource = scope.subresource.as_deref();
-        let value = crate::managed::applied(self, &scope.resource, live.as_ref(), &wanted, options, subresource, &self.now())?;
+        let value = crate::managed::applied(
+            self,
+            &scope.resource,
+            live.as_ref(),
+            &wanted,
+            options,
+            subresource,
+            &self.now(),
+        )?;
         let mut decoded = Decoded { value, oddities: decoded.oddities };
         place(scope, &mut decoded.value)?;
         let warnings = body::prune(&scope.resource, &mut decoded, options.strictness)?;
@@ -124,6 +144,11 @@ impl Core {
 pub(super) fn json_failure(error: &patch::json::Error) -> Failure {
     match error {
         patch::json::Error::NotAList(_) => Failure::bad_request(format!("error decoding patch: {error}")),
-        _ => Failure::new(422, Some("Invalid"), "the server rejected our request due to an error in our request").with(json!({})),
+        _ => Failure::new(
+            422,
+            Some("Invalid"),
+            "the server rejected our request due to an error in our request",
+        )
+        .with(json!({})),
     }
 }

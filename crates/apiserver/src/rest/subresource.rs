@@ -15,7 +15,13 @@ use crate::status::{Cause, Failure, Names};
 const SCALE: Names<'static> = Names { group: "autoscaling", plural: "scales", kind: "Scale" };
 
 impl Core {
-    pub(crate) async fn subresource(&self, call: &Call, scope: &Scope, name: &str, subresource: &str) -> Result<Answer, Failure> {
+    pub(crate) async fn subresource(
+        &self,
+        call: &Call,
+        scope: &Scope,
+        name: &str,
+        subresource: &str,
+    ) -> Result<Answer, Failure> {
         let resource = &scope.resource;
         if !resource.has(subresource) {
             return match resource.custom() {
@@ -28,13 +34,24 @@ impl Core {
             (&Method::GET | &Method::PUT | &Method::PATCH, "scale") => self.scale(call, scope, name).await,
             (&Method::POST, "binding") => self.bind(call, scope, name).await,
             (&Method::POST, "eviction") => self.delete(call, &whole(scope), name).await,
-            (&Method::POST, "token") => Err(Failure::new(501, Some("NotImplemented"), "service account tokens are not issued here")),
+            (&Method::POST, "token") => {
+                Err(Failure::new(501, Some("NotImplemented"), "service account tokens are not issued here"))
+            }
             (&Method::POST | &Method::GET, "exec" | "attach" | "portforward") => {
-                let pod = self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
+                let pod = self
+                    .store
+                    .get(&scope.key(name))
+                    .ok_or_else(|| Failure::not_found(resource.names(), name))?;
                 if pod.value["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
                     return Err(Failure::bad_request(format!("pod {name} does not have a host assigned")));
                 }
-                Err(Failure::new(501, Some("NotImplemented"), format!("{subresource} is not offered by this server: pods run as processes of this machine")))
+                Err(Failure::new(
+                    501,
+                    Some("NotImplemented"),
+                    format!(
+                        "{subresource} is not offered by this server: pods run as processes of this machine"
+                    ),
+                ))
             }
             _ => Err(Failure::method_not_allowed()),
         }
@@ -42,25 +59,31 @@ impl Core {
 
     async fn scale(&self, call: &Call, scope: &Scope, name: &str) -> Result<Answer, Failure> {
         let resource = &scope.resource;
-        let current = self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
+        let current =
+            self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
         let value = self.shown(resource, &current.value).into_owned();
         if call.method == Method::GET {
             return Ok(Answer::ok(scale_of(resource, &value)));
         }
-        let options = body::options(call, if call.method == Method::PUT { "UpdateOptions" } else { "PatchOptions" })?;
+        let options =
+            body::options(call, if call.method == Method::PUT { "UpdateOptions" } else { "PatchOptions" })?;
         loop {
-            let current = self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
+            let current =
+                self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
             let value = self.shown(resource, &current.value).into_owned();
             let (scale, entries) = self.wanted_scale(call, scope, name, &value)?;
             let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
             if replicas < 0 && resource.built_in().is_some() {
-                let cause = Cause::invalid("spec.replicas", &json!(replicas), "must be greater than or equal to 0");
+                let cause =
+                    Cause::invalid("spec.replicas", &json!(replicas), "must be greater than or equal to 0");
                 return Err(Failure::invalid(SCALE, name, vec![cause]));
             }
             let mut next = value.clone();
             set_path(&mut next, &paths(resource).0, json!(replicas));
             match scale["metadata"]["resourceVersion"].as_str() {
-                Some(revision) if !revision.is_empty() => next["metadata"]["resourceVersion"] = json!(revision),
+                Some(revision) if !revision.is_empty() => {
+                    next["metadata"]["resourceVersion"] = json!(revision)
+                }
                 _ => {}
             }
             let ownership = match entries {
@@ -77,9 +100,22 @@ impl Core {
     }
 
     /// The Scale that the caller wants; after an apply also the ownership records of the object.
-    fn wanted_scale(&self, call: &Call, scope: &Scope, name: &str, value: &Value) -> Result<(Value, Option<Value>), Failure> {
+    fn wanted_scale(
+        &self,
+        call: &Call,
+        scope: &Scope,
+        name: &str,
+        value: &Value,
+    ) -> Result<(Value, Option<Value>), Failure> {
         let before = scale_of(&scope.resource, value);
-        let media = call.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
+        let media = call
+            .header("content-type")
+            .unwrap_or_default()
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         if call.method == Method::PUT {
             let scale = body::from_json(&call.body).map_err(Failure::bad_request)?.value;
             let given = name_of(&scale);
@@ -102,10 +138,12 @@ impl Core {
             "application/apply-patch+yaml" => {
                 let wanted = body::from_yaml(&call.body).map_err(Failure::bad_request)?.value;
                 let options = body::options(call, "PatchOptions")?;
-                let (scale, entries) = crate::managed::apply_scale(&before, &wanted, value, &options, &self.now())?;
+                let (scale, entries) =
+                    crate::managed::apply_scale(&before, &wanted, value, &options, &self.now())?;
                 Ok((scale, Some(entries)))
             }
-            _ => Err(Failure::new(415, Some("UnsupportedMediaType"), "415: Unsupported Media Type").with(json!({}))),
+            _ => Err(Failure::new(415, Some("UnsupportedMediaType"), "415: Unsupported Media Type")
+                .with(json!({}))),
         }
     }
 
@@ -119,11 +157,16 @@ impl Core {
             return Err(Failure::internal("target.name: Required value"));
         }
         loop {
-            let current = self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
+            let current =
+                self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
             let mut value = current.value.clone();
             if let Some(assigned) = value["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
                 let names = Names { plural: "pods/binding", ..resource.names() };
-                return Err(Failure::conflict(names, name, &format!("pod {name} is already assigned to node \"{assigned}\"")));
+                return Err(Failure::conflict(
+                    names,
+                    name,
+                    &format!("pod {name} is already assigned to node \"{assigned}\""),
+                ));
             }
             value["spec"]["nodeName"] = json!(node);
             let mut conditions = value["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -148,7 +191,9 @@ fn whole(scope: &Scope) -> Scope {
 fn paths(resource: &Resource) -> (String, String, Option<String>) {
     match &resource.origin {
         Origin::Custom(custom) => match &custom.scale {
-            Some(scale) => (scale.spec_replicas.clone(), scale.status_replicas.clone(), scale.selector.clone()),
+            Some(scale) => {
+                (scale.spec_replicas.clone(), scale.status_replicas.clone(), scale.selector.clone())
+            }
             None => (String::new(), String::new(), None),
         },
         Origin::BuiltIn(_) => ("spec.replicas".into(), "status.replicas".into(), None),
@@ -170,10 +215,11 @@ fn set_path(value: &mut Value, path: &str, new: Value) {
 /// The Scale of an object.
 pub(crate) fn scale_of(resource: &Resource, value: &Value) -> Value {
     let (wanted, seen, selector) = paths(resource);
-    let metadata: serde_json::Map<String, Value> = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
-        .iter()
-        .filter_map(|field| Some(((*field).to_owned(), value["metadata"].get(*field)?.clone())))
-        .collect();
+    let metadata: serde_json::Map<String, Value> =
+        ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
+            .iter()
+            .filter_map(|field| Some(((*field).to_owned(), value["metadata"].get(*field)?.clone())))
+            .collect();
     let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
         "spec": {}, "status": {"replicas": at(value, &seen).as_i64().unwrap_or(0)},

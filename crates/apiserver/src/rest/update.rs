@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use super::Scope;
 use super::body::{self, WriteOptions};
 use super::create::{Ownership, place};
-use super::write::{check_metadata, check_metadata_update, dedup_owners, metadata, name_of, same_object, same_spec, tidy_metadata};
+use super::write::{
+    check_metadata, check_metadata_update, dedup_owners, metadata, name_of, same_object, same_spec,
+    tidy_metadata,
+};
 use crate::core::Core;
 use crate::http::{Answer, Call};
 use crate::status::{Cause, Failure};
@@ -38,14 +41,20 @@ impl Core {
         loop {
             let Some(current) = self.store.get(&scope.key(name)) else {
                 if scope.subresource.is_none() && scope.resource.built_in().is_some_and(|b| b.put_creates()) {
-                    let (value, more) = self.create_object(call, scope, &options, value, &Ownership::Update).await?;
+                    let (value, more) =
+                        self.create_object(call, scope, &options, value, &Ownership::Update).await?;
                     return Ok(self.present(call, scope, 201, value)?.warned(warnings).warned(more));
                 }
                 return Err(Failure::not_found(scope.resource.names(), name));
             };
             let conditional = has_revision(&value);
-            if let Some(stored) = self.replace(call, scope, &options, &current, value.clone(), &Ownership::Update).await? {
-                return Ok(self.present(call, scope, 200, stored.value)?.warned(warnings).warned(stored.warnings));
+            if let Some(stored) =
+                self.replace(call, scope, &options, &current, value.clone(), &Ownership::Update).await?
+            {
+                return Ok(self
+                    .present(call, scope, 200, stored.value)?
+                    .warned(warnings)
+                    .warned(stored.warnings));
             }
             if conditional {
                 return Err(Failure::modified(scope.resource.names(), name));
@@ -80,13 +89,16 @@ impl Core {
         let key = scope.key(&name);
         if finished {
             // The answer shows the object with its last revision, as the original does.
-            return Ok(match self.commit(resource, &key, Some(current.revision), Change::Delete(old.clone())).await? {
-                Ok(_) => {
-                    value["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
-                    Some(Update { value, warnings })
-                }
-                Err(_) => None,
-            });
+            return Ok(
+                match self.commit(resource, &key, Some(current.revision), Change::Delete(old.clone())).await?
+                {
+                    Ok(_) => {
+                        value["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+                        Some(Update { value, warnings })
+                    }
+                    Err(_) => None,
+                },
+            );
         }
         Ok(match self.commit(resource, &key, Some(current.revision), Change::Put(value)).await? {
             Ok(value) => Some(Update { value, warnings }),
@@ -113,7 +125,8 @@ impl Core {
         {
             let why = format!(
                 "StorageError: invalid object, Code: 4, Key: /registry/{}{}/{name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {new}, UID in object meta: {was}",
-                registry(scope), scope.namespace.as_ref().map(|n| format!("/{n}")).unwrap_or_default(),
+                registry(scope),
+                scope.namespace.as_ref().map(|n| format!("/{n}")).unwrap_or_default(),
             );
             return Err(Failure::conflict(resource.names(), &name, &why));
         }
@@ -137,7 +150,11 @@ impl Core {
         crate::kinds::admit(self, resource, &mut value, Some(old));
         if old["metadata"].get("generation").is_some() {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
-            let next = if subresource == Some("binding") || same_spec(resource, &value, old) { generation } else { generation + 1 };
+            let next = if subresource == Some("binding") || same_spec(resource, &value, old) {
+                generation
+            } else {
+                generation + 1
+            };
             metadata(&mut value).insert("generation".into(), json!(next));
         } else {
             metadata(&mut value).remove("generation");
@@ -146,7 +163,8 @@ impl Core {
         let (more, found) = check_metadata(resource, &value);
         if resource.built_in().is_some() {
             // Four passes of the original look at owners in an update.
-            let owners: Vec<Cause> = more.iter().filter(|c| c.field == "metadata.ownerReferences").cloned().collect();
+            let owners: Vec<Cause> =
+                more.iter().filter(|c| c.field == "metadata.ownerReferences").cloned().collect();
             causes.extend(std::iter::repeat_n(owners, 3).flatten());
         }
         causes.extend(more);
@@ -167,7 +185,8 @@ impl Core {
             None => {
                 let names = resource.names();
                 let plural = crate::status::Names { kind: names.plural, ..names };
-                let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+                let cause =
+                    Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
                 Err(Failure::invalid(plural, name_of(old), vec![cause]))
             }
             Some(text) => {
@@ -187,7 +206,11 @@ impl Core {
     fn keep_the_rest(&self, scope: &Scope, value: &mut Value, old: &Value) {
         let resource = &scope.resource;
         if let Some(("ephemeralcontainers", field) | ("finalize", field)) =
-            scope.subresource.as_deref().zip(Some(if scope.subresource.as_deref() == Some("finalize") { "finalizers" } else { "ephemeralContainers" }))
+            scope.subresource.as_deref().zip(Some(if scope.subresource.as_deref() == Some("finalize") {
+                "finalizers"
+            } else {
+                "ephemeralContainers"
+            }))
         {
             let mut kept = old.clone();
             match value["spec"].get(field).filter(|v| v.as_array().is_some_and(|l| !l.is_empty())) {
@@ -255,7 +278,13 @@ fn inherit(value: &mut Value, old: &Value) {
             metadata.insert(field.into(), was.clone());
         }
     }
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "creationTimestamp", "generation", "resourceVersion"] {
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "creationTimestamp",
+        "generation",
+        "resourceVersion",
+    ] {
         match old.get(field) {
             Some(was) => metadata.insert(field.into(), was.clone()),
             None => metadata.remove(field),

@@ -55,7 +55,9 @@ impl Core {
         let revision: u64 = if wanted.is_empty() {
             0
         } else {
-            wanted.parse().map_err(|_| Failure::bad_request(format!("invalid resource version: {}", not_a_revision(wanted))))?
+            wanted.parse().map_err(|_| {
+                Failure::bad_request(format!("invalid resource version: {}", not_a_revision(wanted)))
+            })?
         };
         let send_initial = call.query.get("sendInitialEvents").map(|v| v == "true");
         check_options(call, send_initial)?;
@@ -88,7 +90,8 @@ impl Core {
                 .map(|o| self.shown(resource, &o.value).into_owned())
                 .filter(|o| watch.selection.matches(o))
                 .collect();
-            watch.mark_end = bookmarks && (send_initial == Some(true) || call.query.get("resourceVersion") == Some("0"));
+            watch.mark_end =
+                bookmarks && (send_initial == Some(true) || call.query.get("resourceVersion") == Some("0"));
         } else if send_initial == Some(false) && revision == 0 {
             watch.cursor = self.store.revision();
         }
@@ -136,7 +139,11 @@ impl Watch {
         let _ = self.follow(&mut bell, end).await;
     }
 
-    async fn follow(&mut self, bell: &mut tokio::sync::watch::Receiver<u64>, end: Instant) -> Result<(), Closed> {
+    async fn follow(
+        &mut self,
+        bell: &mut tokio::sync::watch::Receiver<u64>,
+        end: Instant,
+    ) -> Result<(), Closed> {
         for object in std::mem::take(&mut self.initial) {
             self.send("ADDED", object).await?;
         }
@@ -146,7 +153,11 @@ impl Watch {
         let mut next_bookmark = Instant::now() + BOOKMARK_EVERY;
         loop {
             let Ok((events, reached)) = self.store.events_after(&self.store_key, self.cursor) else {
-                let failure = Failure::expired(format!("too old resource version: {} ({})", self.cursor, self.store.revision()));
+                let failure = Failure::expired(format!(
+                    "too old resource version: {} ({})",
+                    self.cursor,
+                    self.store.revision()
+                ));
                 return self.emit(&json!({"type": "ERROR", "object": failure.body()})).await;
             };
             for event in events {
@@ -221,7 +232,14 @@ impl Watch {
                 if kind == "BOOKMARK" {
                     self.columns_sent = !first;
                 }
-                crate::table::of_event(&self.core, &self.resource, &object, include, first, kind == "BOOKMARK")
+                crate::table::of_event(
+                    &self.core,
+                    &self.resource,
+                    &object,
+                    include,
+                    first,
+                    kind == "BOOKMARK",
+                )
             }
         };
         self.emit(&json!({"type": kind, "object": object})).await

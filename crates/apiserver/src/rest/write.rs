@@ -169,10 +169,23 @@ pub(crate) fn check_metadata(resource: &Resource, value: &Value) -> (Vec<Cause>,
 /// JSON with `metadata` in the order of Go's fields for built-in kinds; maps are sorted everywhere else.
 pub(crate) fn in_field_order(resource: &Resource, value: &Value) -> String {
     const METADATA: [&str; 14] = [
-        "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
-        "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
+        "name",
+        "generateName",
+        "namespace",
+        "selfLink",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "labels",
+        "annotations",
+        "ownerReferences",
+        "finalizers",
     ];
-    const ENTRY: [&str; 7] = ["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"];
+    const ENTRY: [&str; 7] =
+        ["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"];
     if resource.custom().is_some() {
         return value.to_string();
     }
@@ -189,7 +202,8 @@ pub(crate) fn in_field_order(resource: &Resource, value: &Value) -> String {
             }
             let mut parts = ordered(member, &METADATA);
             if let Some(entries) = member["managedFields"].as_array() {
-                let entries: Vec<String> = entries.iter().map(|e| format!("{{{}}}", ordered(e, &ENTRY).join(","))).collect();
+                let entries: Vec<String> =
+                    entries.iter().map(|e| format!("{{{}}}", ordered(e, &ENTRY).join(","))).collect();
                 parts.push(format!("\"managedFields\":[{}]", entries.join(",")));
             }
             format!("\"metadata\":{{{}}}", parts.join(","))
@@ -227,7 +241,8 @@ pub(crate) fn check_metadata_update(new: &Value, old: &Value) -> Vec<Cause> {
     let (new, old) = (&new["metadata"], &old["metadata"]);
     if !old["deletionTimestamp"].is_null() {
         let before = strings(&old["finalizers"]);
-        let added: Vec<&str> = strings(&new["finalizers"]).into_iter().filter(|f| !before.contains(f)).collect();
+        let added: Vec<&str> =
+            strings(&new["finalizers"]).into_iter().filter(|f| !before.contains(f)).collect();
         if !added.is_empty() {
             let list = added.iter().map(|f| crate::status::quoted(f)).collect::<Vec<_>>().join(", ");
             let why = format!(
@@ -236,7 +251,9 @@ pub(crate) fn check_metadata_update(new: &Value, old: &Value) -> Vec<Cause> {
             causes.push(Cause::forbidden("metadata.finalizers", &why));
         }
     }
-    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in
+        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
+    {
         if new.get(field) != old.get(field) {
             let value = new.get(field).cloned().unwrap_or(Value::Null);
             causes.push(Cause::invalid(format!("metadata.{field}"), &value, "field is immutable"));
@@ -254,7 +271,9 @@ pub(crate) fn strings(value: &Value) -> Vec<&str> {
 /// Everything but `metadata`, and `status` where that is written apart: what `generation` counts.
 pub(crate) fn same_spec(resource: &Resource, a: &Value, b: &Value) -> bool {
     // A Deployment's annotations count too.
-    if resource.is("apps", "Deployment") && a["metadata"].get("annotations") != b["metadata"].get("annotations") {
+    if resource.is("apps", "Deployment")
+        && a["metadata"].get("annotations") != b["metadata"].get("annotations")
+    {
         return false;
     }
     let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
@@ -283,4 +302,3 @@ fn same_metadata(a: &Value, b: &Value) -> bool {
     }
     crate::managed::same(a.get("managedFields"), b.get("managedFields"))
 }
-

@@ -161,7 +161,13 @@ impl Store {
     }
 
     /// Writes `change` if the object is still at `expected` (`None`: absent).
-    pub(crate) fn commit(&self, resource: &str, key: &str, expected: Option<u64>, change: Change) -> Result<Committed, Moved> {
+    pub(crate) fn commit(
+        &self,
+        resource: &str,
+        key: &str,
+        expected: Option<u64>,
+        change: Change,
+    ) -> Result<Committed, Moved> {
         let mut state = self.state();
         let old = state.objects.get(key).cloned();
         if old.as_ref().map(|o| o.revision) != expected {
@@ -200,7 +206,11 @@ impl Store {
     }
 
     /// What happened to `resource` after `revision`, and where the log ends.
-    pub(crate) fn events_after(&self, resource: &str, revision: u64) -> Result<(Vec<Arc<Event>>, u64), Compacted> {
+    pub(crate) fn events_after(
+        &self,
+        resource: &str,
+        revision: u64,
+    ) -> Result<(Vec<Arc<Event>>, u64), Compacted> {
         let state = self.state();
         if revision < state.compacted {
             return Err(Compacted);

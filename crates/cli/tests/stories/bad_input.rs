@@ -14,7 +14,10 @@ fn complaint(text: &str) -> String {
     let file = dir.path().join("service.yaml");
     std::fs::write(&file, text).unwrap();
     let rendered = refused(&["render"], &file);
-    let up = refused(&["up", "--listen", "127.0.0.1:0", "--data-dir", dir.path().join("data").to_str().unwrap()], &file);
+    let up = refused(
+        &["up", "--listen", "127.0.0.1:0", "--data-dir", dir.path().join("data").to_str().unwrap()],
+        &file,
+    );
     assert_eq!(rendered, up, "render and up disagree");
     rendered.replace(&*file.to_string_lossy(), "service.yaml")
 }
@@ -52,19 +55,26 @@ fn a_field_that_does_not_exist() {
 
 #[test]
 fn replicas_and_scaling_together() {
-    let text = complaint(&format!("{HEAD}  replicas: 2\n  scaling:\n    maxReplicas: 3\n    wva:\n      hpa: {{}}\n"));
+    let text = complaint(&format!(
+        "{HEAD}  replicas: 2\n  scaling:\n    maxReplicas: 3\n    wva:\n      hpa: {{}}\n"
+    ));
     assert_says(&text, &["service.yaml:", "spec", "replicas and scaling are mutually exclusive", "hint:"]);
 }
 
 #[test]
 fn a_base_ref_that_does_not_exist() {
     let text = complaint(&format!("{HEAD}  baseRefs:\n  - name: kserve-config-llm-templat\n"));
-    assert_says(&text, &["service.yaml:10:", "spec.baseRefs[0]", "not found", "hint:", "kserve-config-llm-template"]);
+    assert_says(
+        &text,
+        &["service.yaml:10:", "spec.baseRefs[0]", "not found", "hint:", "kserve-config-llm-template"],
+    );
 }
 
 #[test]
 fn a_container_that_is_not_named_main() {
-    let text = complaint(&format!("{HEAD}  template:\n    containers:\n    - name: engine\n      image: vllm/vllm-openai\n"));
+    let text = complaint(&format!(
+        "{HEAD}  template:\n    containers:\n    - name: engine\n      image: vllm/vllm-openai\n"
+    ));
     assert_says(&text, &["service.yaml:11:", "spec.template.containers[0].name", "main", "hint:"]);
 }
 
@@ -80,7 +90,10 @@ fn a_template_that_does_not_render() {
 fn a_file_that_cannot_be_read() {
     let output = llmisvc().args(["render", "/nonexistent/service.yaml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert_says(&String::from_utf8(output.stderr).unwrap(), &["/nonexistent/service.yaml", "cannot be read", "hint:"]);
+    assert_says(
+        &String::from_utf8(output.stderr).unwrap(),
+        &["/nonexistent/service.yaml", "cannot be read", "hint:"],
+    );
 }
 
 #[test]
@@ -89,7 +102,10 @@ fn a_port_that_is_in_use() {
     let address = taken.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
     let file = service_file(dir.path(), "demo", 1);
-    let text = refused(&["up", "--listen", &address, "--data-dir", dir.path().join("data").to_str().unwrap()], &file);
+    let text = refused(
+        &["up", "--listen", &address, "--data-dir", dir.path().join("data").to_str().unwrap()],
+        &file,
+    );
     assert_says(&text, &[&address, "in use", "hint:", "--listen"]);
 }
 

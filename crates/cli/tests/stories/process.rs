@@ -78,7 +78,11 @@ impl Up {
 
     /// Ids of all processes below `up` whose command line contains `word`.
     pub(crate) fn children(&self, word: &str) -> Vec<u32> {
-        below(self.process.id()).into_iter().filter(|(_, command)| command.contains(word)).map(|(id, _)| id).collect()
+        below(self.process.id())
+            .into_iter()
+            .filter(|(_, command)| command.contains(word))
+            .map(|(id, _)| id)
+            .collect()
     }
 }
 
@@ -157,7 +161,8 @@ fn request(address: &str, text: &str) -> std::io::Result<Answer> {
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
+    let status =
+        head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     Ok(Answer { status, body: if chunked { dechunk(body) } else { body.to_owned() } })
 }

@@ -48,7 +48,8 @@ fn rendered(example: &Path, show: &str) -> String {
 }
 
 fn compare(example: &Path, show: &str, differing: &mut Vec<String>) {
-    let name = example.strip_prefix("examples").unwrap().with_extension("").to_string_lossy().replace('/', "-");
+    let name =
+        example.strip_prefix("examples").unwrap().with_extension("").to_string_lossy().replace('/', "-");
     let golden = root().join("tests/golden").join(show).join(format!("{name}.yaml"));
     let made = rendered(example, show);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -32,7 +32,8 @@ fn one_file_is_served_and_ctrl_c_ends_all_of_it() {
     assert_eq!(engines.len(), 2, "one process per replica");
     let everything: Vec<u32> = up.children("").into_iter().collect();
     assert_eq!(up.interrupt(), Some(130));
-    let left: Vec<_> = crate::process::processes().into_iter().filter(|(id, _, _)| everything.contains(id)).collect();
+    let left: Vec<_> =
+        crate::process::processes().into_iter().filter(|(id, _, _)| everything.contains(id)).collect();
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 
@@ -46,7 +47,8 @@ fn without_a_file_it_says_how_to_begin() {
         .spawn()
         .unwrap();
     use std::io::{BufRead, BufReader};
-    let hint = BufReader::new(up.stderr.take().unwrap()).lines().map_while(Result::ok).find(|l| l.contains("hf://"));
+    let hint =
+        BufReader::new(up.stderr.take().unwrap()).lines().map_while(Result::ok).find(|l| l.contains("hf://"));
     crate::process::signal(up.id(), "INT");
     assert_eq!(up.wait().unwrap().code(), Some(130));
     assert!(hint.is_some());

@@ -21,7 +21,11 @@ pub(super) fn hooks() -> Vec<Admission> {
     vec![
         hook("llminferenceservice.defaulter", Kind::Service, Review::Mutate(Arc::new(default_service))),
         hook("llminferenceservice.validator", Kind::Service, Review::Validate(Arc::new(validate_service))),
-        hook("llminferenceserviceconfig.validator", Kind::Config, Review::Validate(Arc::new(validate_config))),
+        hook(
+            "llminferenceserviceconfig.validator",
+            Kind::Config,
+            Review::Validate(Arc::new(validate_config)),
+        ),
     ]
 }
 
@@ -39,7 +43,8 @@ pub(super) fn conversion() -> BTreeMap<(String, String), Convert> {
 
 fn default_service(request: &mut AdmissionRequest<'_>) -> Result<(), Denied> {
     let (true, Some(version)) = (is_write(request), version(&request.object)) else { return Ok(()) };
-    request.object = mutate(request.object.clone(), version, Request::default()).map_err(|r| denied(&r, request))?;
+    request.object =
+        mutate(request.object.clone(), version, Request::default()).map_err(|r| denied(&r, request))?;
     Ok(())
 }
 

@@ -185,7 +185,8 @@ impl Prepared {
         let api_listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| broken(&error))?;
         let api_address = api_listener.local_addr().map_err(|error| broken(&error))?;
         let identity = apiserver::Identity::generate(&[api_address.ip()]).map_err(|error| broken(&error))?;
-        let config = apiserver::kubeconfig(&format!("https://{api_address}"), Some(&identity), &token, "default");
+        let config =
+            apiserver::kubeconfig(&format!("https://{api_address}"), Some(&identity), &token, "default");
         let kubeconfig = folder.write_kubeconfig(&config)?;
 
         // The gateway first: it is the one that may refuse. Each part knows only the API server.
@@ -193,14 +194,18 @@ impl Prepared {
         gateway_options.policy.clone_from(&options.policy);
         let gateway = gateway::start(client.clone(), listener, gateway_options)
             .map_err(|error| StartError::ChooseAnotherPolicy(error.to_string()))?;
-        let node =
-            node::start(client.clone(), node_options(&options, &folder)).await.map_err(|error| broken(&error))?;
+        let node = node::start(client.clone(), node_options(&options, &folder))
+            .await
+            .map_err(|error| broken(&error))?;
         let _ = logs.set(node.logs());
-        let server = tokio::spawn(async move { api.serve(api_listener, Some(identity)).await });
+        let server = tokio::spawn(async move {
+            tokio::join!(api.serve(api_listener, Some(identity)), api.run_collector());
+        });
         let (stop, stopping) = watch::channel(false);
         let (reports_sender, reports) = mpsc::unbounded_channel();
+        let operator_options = operator::Options { one_machine: true, ..operator::Options::default() };
         let operator =
-            tokio::spawn(operator::run(client.clone(), operator::Options::default(), Some(reports_sender), stopping));
+            tokio::spawn(operator::run(client.clone(), operator_options, Some(reports_sender), stopping));
         let (sightings_sender, sightings) = mpsc::unbounded_channel();
         let observers = vec![
             tokio::spawn(observe::writes(reports, sightings_sender.clone())),
@@ -230,7 +235,8 @@ impl Running {
     /// The API server does not answer.
     pub async fn stored_services(&self) -> Result<Vec<String>, StartError> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &observe::service_resource());
-        let list = api.list(&ListParams::default()).await.map_err(|error| StartError::Broken(error.to_string()))?;
+        let list =
+            api.list(&ListParams::default()).await.map_err(|error| StartError::Broken(error.to_string()))?;
         let name = |object: DynamicObject| {
             let metadata = object.metadata;
             format!("{}/{}", metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default())
@@ -241,7 +247,9 @@ impl Running {
     /// What the engines that are not ready yet said last.
     pub fn engine_lines(&self) -> Vec<Sighting> {
         let lines = self.parts.node.progress().into_iter();
-        lines.map(|p| Sighting::EngineSays { pod: format!("{}/{}", p.namespace, p.pod), line: p.line }).collect()
+        lines
+            .map(|p| Sighting::EngineSays { pod: format!("{}/{}", p.namespace, p.pod), line: p.line })
+            .collect()
     }
 
     /// Which engine answers, in plain words.
@@ -253,9 +261,9 @@ impl Running {
     pub fn volumes(&self) -> Option<&'static str> {
         match self.parts.node.view()? {
             node::View::Private => Some("each container sees its own, in a private mount namespace"),
-            node::View::Rewritten => {
-                Some("this system allows no mount namespace, so paths are rewritten in arguments and variables")
-            }
+            node::View::Rewritten => Some(
+                "this system allows no mount namespace, so paths are rewritten in arguments and variables",
+            ),
             node::View::Plain => None,
         }
     }
@@ -286,7 +294,9 @@ async fn define(client: &kube::Client, mut definition: Value) -> Result<(), Star
     let name = wanted.metadata.name.clone().unwrap_or_default();
     let outcome = match api.get_metadata_opt(&name).await.map_err(|error| broken(&error))? {
         None => api.create(&PostParams::default(), &wanted).await,
-        Some(known) if known.metadata.annotations.as_ref().and_then(|all| all.get(EDITION)) == Some(&edition) => {
+        Some(known)
+            if known.metadata.annotations.as_ref().and_then(|all| all.get(EDITION)) == Some(&edition) =>
+        {
             return Ok(());
         }
         Some(known) => {

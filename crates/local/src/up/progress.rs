@@ -92,7 +92,11 @@ impl Progress {
         };
         match sighting {
             Sighting::Merged { service, configs } => {
-                say(&service, "merged", if configs.is_empty() { "no presets".to_owned() } else { configs.join(", ") });
+                say(
+                    &service,
+                    "merged",
+                    if configs.is_empty() { "no presets".to_owned() } else { configs.join(", ") },
+                );
             }
             Sighting::Wrote { service, created, updated, deleted } => {
                 let parts: Vec<String> = [(created, "made"), (updated, "changed"), (deleted, "removed")]
@@ -142,7 +146,8 @@ impl Progress {
             Sighting::EngineSays { pod, line } => {
                 // A single word is the reason why it waits, which the pods show; a line is what a program said.
                 let line: String = line.trim().chars().take(LONGEST_LINE).collect();
-                let news = |pod: &&mut Pod| !pod.ready && line.contains(' ') && pod.says.as_ref() != Some(&line);
+                let news =
+                    |pod: &&mut Pod| !pod.ready && line.contains(' ') && pod.says.as_ref() != Some(&line);
                 if let Some(pod) = self.pods.get_mut(&pod).filter(news) {
                     pod.says = Some(line.clone());
                     say(&pod.service, "engine", line);
@@ -159,7 +164,9 @@ impl Progress {
 
     /// URL and served model of each service that has a URL, by name.
     pub fn served(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.services.iter().filter_map(|(name, s)| Some((name.as_str(), s.url.as_deref()?, s.model.as_str())))
+        self.services
+            .iter()
+            .filter_map(|(name, s)| Some((name.as_str(), s.url.as_deref()?, s.model.as_str())))
     }
 
     fn engines(&mut self, service: &str, at: Duration) -> Option<Step> {
@@ -246,7 +253,12 @@ mod tests {
             Sighting::Service(service("True", "")),
             Sighting::Service(service("True", "")),
         ] {
-            said.extend(progress.observe(sighting, Duration::ZERO).into_iter().map(|s| format!("{} {}", s.step, s.text)));
+            said.extend(
+                progress
+                    .observe(sighting, Duration::ZERO)
+                    .into_iter()
+                    .map(|s| format!("{} {}", s.step, s.text)),
+            );
         }
         assert_eq!(
             said,
@@ -261,6 +273,9 @@ mod tests {
             ]
         );
         assert!(progress.all_ready([&"default/x".to_owned()]));
-        assert_eq!(progress.served().next(), Some(("default/x", "http://127.0.0.1:8080/default/x", "acme/x")));
+        assert_eq!(
+            progress.served().next(),
+            Some(("default/x", "http://127.0.0.1:8080/default/x", "acme/x"))
+        );
     }
 }

@@ -32,8 +32,7 @@ impl Conflicts {
         let mut all = Vec::new();
         for (key, fields) in owners {
             let owner = owner(&key);
-            let conflict =
-                |path: Vec<Step>| Conflict { owner: owner.clone(), field: display(&path), path };
+            let conflict = |path: Vec<Step>| Conflict { owner: owner.clone(), field: display(&path), path };
             all.extend(fields.paths().into_iter().map(conflict));
         }
         Self(all)

@@ -107,7 +107,8 @@ impl Managed {
                 fields => PathSet::from_value(fields),
             };
             let fields = fields.ok_or_else(|| format!("invalid fieldsV1 in managed fields entry {index}"))?;
-            let writer = Writer { manager: &text("manager"), subresource: entry["subresource"].as_str(), now: None };
+            let writer =
+                Writer { manager: &text("manager"), subresource: entry["subresource"].as_str(), now: None };
             let mut key = Key::new(&writer, operation, &api_version);
             key.manager = text("manager");
             let time = entry["time"].as_str().map(str::to_owned);
@@ -121,7 +122,13 @@ impl Managed {
         let mut entries: Vec<(&Key, &Entry)> = self.entries.iter().collect();
         entries.sort_by(|(a, x), (b, y)| {
             let order = |key: &Key, entry: &Entry| {
-                (key.operation, entry.time.clone(), key.manager.clone(), entry.api_version.clone(), key.subresource.clone())
+                (
+                    key.operation,
+                    entry.time.clone(),
+                    key.manager.clone(),
+                    entry.api_version.clone(),
+                    key.subresource.clone(),
+                )
             };
             order(a, x).cmp(&order(b, y))
         });
@@ -185,7 +192,9 @@ impl Managed {
             if left <= MOST_UPDATES {
                 return;
             }
-            let Some(version) = self.entries.get(&key).map(|entry| entry.api_version.clone()) else { continue };
+            let Some(version) = self.entries.get(&key).map(|entry| entry.api_version.clone()) else {
+                continue;
+            };
             let bucket = Key {
                 manager: ANCIENT.to_owned(),
                 operation: Operation::Update,

@@ -30,7 +30,9 @@ impl Owners<'_, '_> {
         let set = typed::fields(applied, schema).without(self.kind.ignored);
         managed.put(key, set, version);
         let merged = match last {
-            Some(last) if !last.fields.is_empty() => self.prune(merged, managed, &last.fields, &last.api_version),
+            Some(last) if !last.fields.is_empty() => {
+                self.prune(merged, managed, &last.fields, &last.api_version)
+            }
             _ => merged,
         };
         let change = self.transfer(live, &merged, managed, Some(key), force)?;
@@ -133,7 +135,8 @@ impl Owners<'_, '_> {
         // Add back what the manager never owned: only what it applied last time may go.
         let Some((pruned, _)) = self.convert(&pruned, &pruned_version, version) else { return merged };
         let named = |set: &PathSet| with_named_fields(set, Some(&schema));
-        let lost = named(&typed::fields(&merged_then, &schema)).difference(&named(&typed::fields(&pruned, &schema)));
+        let lost =
+            named(&typed::fields(&merged_then, &schema)).difference(&named(&typed::fields(&pruned, &schema)));
         let mut result = typed::remove(&merged_then, &lost.intersection(&last), &schema);
         drop_emptied(&mut result, &merged_then);
         match self.convert(&result, version, self.kind.api_version) {

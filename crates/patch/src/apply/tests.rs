@@ -9,18 +9,20 @@ use crate::fields::PathSet;
 use crate::keys::{ListKeys, zero};
 
 fn widget() -> Schema {
-    Schema::custom_resource(&json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
-        "size": {"type": "integer"},
-        "tags": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
-        "words": {"type": "array", "items": {"type": "string"}},
-        "settings": {"type": "object", "additionalProperties": {"type": "string"}},
-        "extra": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-        "ports": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"],
-            "items": {"type": "object", "properties": {
-                "port": {"type": "integer"},
-                "protocol": {"type": "string", "default": "TCP"},
-                "note": {"type": "string"}}}},
-    }}}}))
+    Schema::custom_resource(
+        &json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+            "size": {"type": "integer"},
+            "tags": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+            "words": {"type": "array", "items": {"type": "string"}},
+            "settings": {"type": "object", "additionalProperties": {"type": "string"}},
+            "extra": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            "ports": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"],
+                "items": {"type": "object", "properties": {
+                    "port": {"type": "integer"},
+                    "protocol": {"type": "string", "default": "TCP"},
+                    "note": {"type": "string"}}}},
+        }}}}),
+    )
 }
 
 /// A server of one kind: holds the object, tells who did what.
@@ -39,11 +41,19 @@ impl Server {
 
     fn of_deployments() -> Self {
         let schema = Schema::built_in(&Value::Null, ListKeys::of_kind("apps", "Deployment"));
-        Self { schema, zero: zero("apps", "Deployment"), api_version: "apps/v1", kind: "Deployment", object: None }
+        Self {
+            schema,
+            zero: zero("apps", "Deployment"),
+            api_version: "apps/v1",
+            kind: "Deployment",
+            object: None,
+        }
     }
 
     fn with_kind<T>(&self, then: impl FnOnce(&Kind<'_>) -> T) -> T {
-        let at_version = |value: &Value, version: &str| (version == self.api_version).then(|| (value.clone(), self.schema.clone()));
+        let at_version = |value: &Value, version: &str| {
+            (version == self.api_version).then(|| (value.clone(), self.schema.clone()))
+        };
         then(&Kind {
             api_version: self.api_version,
             schema: &self.schema,
@@ -83,8 +93,12 @@ impl Server {
     }
 
     fn owned(&self, manager: &str, operation: &str) -> Value {
-        let list = self.object.as_ref().unwrap()["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
-        let entry = list.into_iter().find(|entry| entry["manager"] == manager && entry["operation"] == operation);
+        let list = self.object.as_ref().unwrap()["metadata"]["managedFields"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let entry =
+            list.into_iter().find(|entry| entry["manager"] == manager && entry["operation"] == operation);
         entry.map_or(Value::Null, |entry| entry["fieldsV1"]["f:spec"].clone())
     }
 }
@@ -126,15 +140,23 @@ fn an_update_owns_what_it_changes_and_an_apply_does_not_remove_it() {
     server.apply_as("a", &json!({"words": ["x"]}), false).unwrap();
     assert_eq!(server.spec()["size"], 5);
     let refused = server.apply_as("a", &json!({"size": 1, "words": ["x"]}), false).unwrap_err();
-    assert_eq!(refused.to_string(), "Apply failed with 1 conflict: conflict with \"u\" using g/v1: .spec.size");
+    assert_eq!(
+        refused.to_string(),
+        "Apply failed with 1 conflict: conflict with \"u\" using g/v1: .spec.size"
+    );
 }
 
 #[test]
 fn items_of_sets_and_keyed_lists_have_owners_of_their_own() {
     let mut server = Server::of_widgets();
     server.apply_as("a", &json!({"tags": ["b", "a"], "ports": [{"port": 1}]}), false).unwrap();
-    server.apply_as("b", &json!({"tags": ["c", "a"], "ports": [{"port": 1, "protocol": "UDP"}]}), false).unwrap();
-    assert_eq!(server.spec(), &json!({"tags": ["b", "c", "a"], "ports": [{"port": 1}, {"port": 1, "protocol": "UDP"}]}));
+    server
+        .apply_as("b", &json!({"tags": ["c", "a"], "ports": [{"port": 1, "protocol": "UDP"}]}), false)
+        .unwrap();
+    assert_eq!(
+        server.spec(),
+        &json!({"tags": ["b", "c", "a"], "ports": [{"port": 1}, {"port": 1, "protocol": "UDP"}]})
+    );
     server.apply_as("a", &json!({"tags": ["b"]}), false).unwrap();
     assert_eq!(server.spec(), &json!({"tags": ["b", "c", "a"], "ports": [{"port": 1, "protocol": "UDP"}]}));
 }
@@ -143,7 +165,8 @@ fn items_of_sets_and_keyed_lists_have_owners_of_their_own() {
 fn a_shared_item_takes_the_applied_order_once_something_changes() {
     let mut server = Server::of_deployments();
     let env = |items: &[(&str, &str)]| {
-        let env: Vec<Value> = items.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let env: Vec<Value> =
+            items.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         json!({"template": {"spec": {"containers": [{"name": "m", "env": env}]}}})
     };
     server.apply_as("a", &env(&[("B", "1"), ("A", "1")]), false).unwrap();
@@ -157,9 +180,13 @@ fn a_shared_item_takes_the_applied_order_once_something_changes() {
 #[test]
 fn what_does_not_fit_the_schema_is_named() {
     let mut server = Server::of_widgets();
-    let refused = |server: &mut Server, spec: Value| server.apply_as("a", &spec, false).unwrap_err().to_string();
+    let refused =
+        |server: &mut Server, spec: Value| server.apply_as("a", &spec, false).unwrap_err().to_string();
     let about = "failed to create typed patch object (/w; g/v1, Kind=Widget): ";
-    assert_eq!(refused(&mut server, json!({"nope": 1})), format!("{about}.spec.nope: field not declared in schema"));
+    assert_eq!(
+        refused(&mut server, json!({"nope": 1})),
+        format!("{about}.spec.nope: field not declared in schema")
+    );
     assert_eq!(
         refused(&mut server, json!({"ports": [{"port": 1}, {"port": 1, "protocol": "TCP"}]})),
         format!("{about}.spec.ports: duplicate entries for key [port=1,protocol=\"TCP\"]")
@@ -173,7 +200,10 @@ fn what_does_not_fit_the_schema_is_named() {
 #[test]
 fn a_creator_does_not_own_what_its_kind_always_writes() {
     let mut server = Server::of_deployments();
-    server.put_as("c", &json!({"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "strategy": {"type": "Recreate"}}));
+    server.put_as(
+        "c",
+        &json!({"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "strategy": {"type": "Recreate"}}),
+    );
     assert_eq!(
         server.owned("c", "Update"),
         json!({"f:replicas": {}, "f:selector": {}, "f:strategy": {"f:type": {}}})
@@ -191,7 +221,10 @@ fn an_emptied_record_is_not_kept_on_and_the_next_apply_meets_an_unknown_owner() 
     assert!(object["metadata"].get("managedFields").is_none());
     server.object = Some(object);
     let refused = server.apply_as("a", &json!({"size": 2}), false).unwrap_err();
-    assert_eq!(refused.to_string(), "Apply failed with 1 conflict: conflict with \"before-first-apply\" using g/v1: .spec.size");
+    assert_eq!(
+        refused.to_string(),
+        "Apply failed with 1 conflict: conflict with \"before-first-apply\" using g/v1: .spec.size"
+    );
 }
 
 #[test]

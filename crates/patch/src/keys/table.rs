@@ -16,7 +16,12 @@ const fn inner(name: &'static str, of: &'static ListKeys) -> Field {
 }
 
 /// A list that merges by one key everywhere.
-const fn by(name: &'static str, key: &'static str, keys: &'static [&'static str], of: &'static ListKeys) -> Field {
+const fn by(
+    name: &'static str,
+    key: &'static str,
+    keys: &'static [&'static str],
+    of: &'static ListKeys,
+) -> Field {
     Field { name, of, strategic: Strategic::By(key), retain_keys: false, apply: Apply::Map(keys) }
 }
 
@@ -85,7 +90,8 @@ static CLAIM_SPEC: ListKeys = object(
 );
 static CLAIM_TEMPLATE: ListKeys =
     object("PersistentVolumeClaimTemplate", &[inner("metadata", &OBJECT_META), inner("spec", &CLAIM_SPEC)]);
-static EPHEMERAL: ListKeys = object("EphemeralVolumeSource", &[inner("volumeClaimTemplate", &CLAIM_TEMPLATE)]);
+static EPHEMERAL: ListKeys =
+    object("EphemeralVolumeSource", &[inner("volumeClaimTemplate", &CLAIM_TEMPLATE)]);
 static SECRET_SOURCE: ListKeys = object("VolumeSource", &[inner("secretRef", &LOCAL_REF)]);
 static CSI_SOURCE: ListKeys = object("CSIVolumeSource", &[inner("nodePublishSecretRef", &LOCAL_REF)]);
 static VOLUME: ListKeys = object(
@@ -147,11 +153,7 @@ static POD_TEMPLATE_KIND: ListKeys =
 static CONDITIONS: ListKeys = object("Status", &[by("conditions", "type", TYPE, &PLAIN)]);
 static DEPLOYMENT_SPEC: ListKeys = object(
     "DeploymentSpec",
-    &[
-        inner("selector", &SELECTOR),
-        retaining(inner("strategy", &PLAIN)),
-        inner("template", &POD_TEMPLATE),
-    ],
+    &[inner("selector", &SELECTOR), retaining(inner("strategy", &PLAIN)), inner("template", &POD_TEMPLATE)],
 );
 static DEPLOYMENT: ListKeys = object(
     "Deployment",
@@ -167,10 +169,8 @@ static WORKLOAD: ListKeys = object(
     "Workload",
     &[inner("metadata", &OBJECT_META), inner("spec", &WORKLOAD_SPEC), inner("status", &CONDITIONS)],
 );
-static CONTROLLER_SPEC: ListKeys = object(
-    "ReplicationControllerSpec",
-    &[inner("selector", &ATOMIC), inner("template", &POD_TEMPLATE)],
-);
+static CONTROLLER_SPEC: ListKeys =
+    object("ReplicationControllerSpec", &[inner("selector", &ATOMIC), inner("template", &POD_TEMPLATE)]);
 static CONTROLLER: ListKeys = object(
     "ReplicationController",
     &[inner("metadata", &OBJECT_META), inner("spec", &CONTROLLER_SPEC), inner("status", &CONDITIONS)],
@@ -193,10 +193,8 @@ static SERVICE: ListKeys = object(
     "Service",
     &[inner("metadata", &OBJECT_META), inner("spec", &SERVICE_SPEC), inner("status", &CONDITIONS)],
 );
-static SERVICE_ACCOUNT: ListKeys = object(
-    "ServiceAccount",
-    &[inner("metadata", &OBJECT_META), by("secrets", "name", NAME, &OBJECT_REF)],
-);
+static SERVICE_ACCOUNT: ListKeys =
+    object("ServiceAccount", &[inner("metadata", &OBJECT_META), by("secrets", "name", NAME, &OBJECT_REF)]);
 static OBJECT_REF: ListKeys = atomic("ObjectReference");
 static SLICE_ENDPOINT: ListKeys = object("Endpoint", &[set("addresses", Strategic::Default)]);
 static SLICE: ListKeys =
@@ -207,12 +205,12 @@ static VOLUME_AFFINITY: ListKeys = object("VolumeNodeAffinity", &[inner("require
 static PERSISTENT_VOLUME: ListKeys =
     object("PersistentVolume", &[inner("metadata", &OBJECT_META), inner("spec", &VOLUME_SPEC)]);
 static NODE_SPEC: ListKeys = object("NodeSpec", &[set("podCIDRs", Strategic::Union)]);
-static NODE_STATUS: ListKeys = object(
-    "NodeStatus",
-    &[by("addresses", "type", TYPE, &PLAIN), by("conditions", "type", TYPE, &PLAIN)],
+static NODE_STATUS: ListKeys =
+    object("NodeStatus", &[by("addresses", "type", TYPE, &PLAIN), by("conditions", "type", TYPE, &PLAIN)]);
+static NODE: ListKeys = object(
+    "Node",
+    &[inner("metadata", &OBJECT_META), inner("spec", &NODE_SPEC), inner("status", &NODE_STATUS)],
 );
-static NODE: ListKeys =
-    object("Node", &[inner("metadata", &OBJECT_META), inner("spec", &NODE_SPEC), inner("status", &NODE_STATUS)]);
 static SCALER_SPEC: ListKeys = object("HorizontalPodAutoscalerSpec", &[inner("scaleTargetRef", &PLAIN)]);
 static SCALER: ListKeys = object(
     "HorizontalPodAutoscaler",
@@ -233,8 +231,10 @@ static BUDGET: ListKeys = object(
     &[inner("metadata", &OBJECT_META), inner("spec", &BUDGET_SPEC), inner("status", &CONDITIONS)],
 );
 static POLICY_SPEC: ListKeys = object("NetworkPolicySpec", &[inner("podSelector", &SELECTOR)]);
-static POLICY: ListKeys = object("NetworkPolicy", &[inner("metadata", &OBJECT_META), inner("spec", &POLICY_SPEC)]);
-static BINDING: ListKeys = object("RoleBinding", &[inner("metadata", &OBJECT_META), inner("roleRef", &ATOMIC)]);
+static POLICY: ListKeys =
+    object("NetworkPolicy", &[inner("metadata", &OBJECT_META), inner("spec", &POLICY_SPEC)]);
+static BINDING: ListKeys =
+    object("RoleBinding", &[inner("metadata", &OBJECT_META), inner("roleRef", &ATOMIC)]);
 static WEBHOOK: ListKeys = object(
     "Webhook",
     &[
@@ -243,13 +243,23 @@ static WEBHOOK: ListKeys = object(
         inner("objectSelector", &SELECTOR),
     ],
 );
-static WEBHOOKS: ListKeys =
-    object("WebhookConfiguration", &[inner("metadata", &OBJECT_META), by("webhooks", "name", NAME, &WEBHOOK)]);
-static CRD_STATUS: ListKeys = object("CustomResourceDefinitionStatus", &[applied("conditions", TYPE, &PLAIN)]);
+static WEBHOOKS: ListKeys = object(
+    "WebhookConfiguration",
+    &[inner("metadata", &OBJECT_META), by("webhooks", "name", NAME, &WEBHOOK)],
+);
+static CRD_STATUS: ListKeys =
+    object("CustomResourceDefinitionStatus", &[applied("conditions", TYPE, &PLAIN)]);
 static CRD: ListKeys =
     object("CustomResourceDefinition", &[inner("metadata", &OBJECT_META), inner("status", &CRD_STATUS)]);
-static EVENT: ListKeys =
-    object("Event", &[inner("metadata", &OBJECT_META), inner("involvedObject", &OBJECT_REF), inner("regarding", &OBJECT_REF), inner("related", &OBJECT_REF)]);
+static EVENT: ListKeys = object(
+    "Event",
+    &[
+        inner("metadata", &OBJECT_META),
+        inner("involvedObject", &OBJECT_REF),
+        inner("regarding", &OBJECT_REF),
+        inner("related", &OBJECT_REF),
+    ],
+);
 static OTHER: ListKeys = object("object", &[inner("metadata", &OBJECT_META)]);
 static WITH_CONDITIONS: ListKeys =
     object("object", &[inner("metadata", &OBJECT_META), inner("status", &CONDITIONS)]);

@@ -90,7 +90,8 @@ fn keyed_lists(
     (key, of, retain): (&str, &'static ListKeys, bool),
     patch: &mut Map<String, Value>,
 ) {
-    let find = |list: &[Value], wanted: &Value| list.iter().find(|item| item.get(key) == Some(wanted)).cloned();
+    let find =
+        |list: &[Value], wanted: &Value| list.iter().find(|item| item.get(key) == Some(wanted)).cloned();
     let mut items = Vec::new();
     for item in new {
         let Some(wanted) = item.get(key) else { continue };

@@ -44,18 +44,27 @@ fn a_list_without_a_key_is_replaced() {
 
 #[test]
 fn null_deletes_and_leaves_no_trace_in_new_objects() {
-    let merged = pod(&json!({"hostNetwork": true}), &json!({"hostNetwork": null, "nodeSelector": {"a": null, "b": "1"}}));
+    let merged = pod(
+        &json!({"hostNetwork": true}),
+        &json!({"hostNetwork": null, "nodeSelector": {"a": null, "b": "1"}}),
+    );
     assert_eq!(merged, json!({"nodeSelector": {"b": "1"}}));
 }
 
 #[test]
 fn directives_delete_and_replace_items_and_objects() {
     let base = containers(&["a", "b"]);
-    assert_eq!(names(&pod(&base, &json!({"containers": [{"name": "a", "$patch": "delete"}]}))["containers"]), ["b"]);
+    assert_eq!(
+        names(&pod(&base, &json!({"containers": [{"name": "a", "$patch": "delete"}]}))["containers"]),
+        ["b"]
+    );
     let replaced = json!({"containers": [{"$patch": "replace"}, {"name": "only"}]});
     assert_eq!(names(&pod(&base, &replaced)["containers"]), ["only"]);
     let labels = json!({"nodeSelector": {"a": "1"}});
-    assert_eq!(pod(&labels, &json!({"nodeSelector": {"$patch": "replace", "b": "2"}})), json!({"nodeSelector": {"b": "2"}}));
+    assert_eq!(
+        pod(&labels, &json!({"nodeSelector": {"$patch": "replace", "b": "2"}})),
+        json!({"nodeSelector": {"b": "2"}})
+    );
     assert_eq!(pod(&labels, &json!({"nodeSelector": {"$patch": "delete"}})), json!({"nodeSelector": {}}));
     assert_eq!(pod(&json!({}), &json!({"nodeSelector": {"$patch": "replace", "b": "2"}})), json!({}));
 }
@@ -79,13 +88,17 @@ fn finalizers_unite_and_lose_what_is_deleted_from_the_list() {
     let base = json!({"finalizers": ["a", "b"]});
     let apply = |patch: Value| super::apply(&base, &patch, meta).unwrap()["finalizers"].clone();
     assert_eq!(apply(json!({"$deleteFromPrimitiveList/finalizers": ["a"]})), json!(["b"]));
-    assert_eq!(apply(json!({"$setElementOrder/finalizers": ["c", "b", "a"], "finalizers": ["c"]})), json!(["c", "b", "a"]));
+    assert_eq!(
+        apply(json!({"$setElementOrder/finalizers": ["c", "b", "a"], "finalizers": ["c"]})),
+        json!(["c", "b", "a"])
+    );
 }
 
 #[test]
 fn retained_keys_drop_the_other_source_of_a_volume() {
     let base = json!({"volumes": [{"name": "v", "emptyDir": {}}]});
-    let patch = json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]});
+    let patch =
+        json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]});
     assert_eq!(pod(&base, &patch), json!({"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}));
     let wrong = json!({"volumes": [{"name": "v", "$retainKeys": ["name"], "hostPath": {"path": "/x"}}]});
     assert_eq!(refused(&base, &wrong), "patch content doesn't match retainKeys list");
@@ -106,7 +119,8 @@ fn an_item_without_the_key_and_an_unknown_directive_are_named() {
 
 #[test]
 fn free_form_scheduler_config_cannot_merge_with_another() {
-    let spec = |plugins: Value| json!({"router": {"scheduler": {"config": {"inline": {"plugins": plugins}}}}});
+    let spec =
+        |plugins: Value| json!({"router": {"scheduler": {"config": {"inline": {"plugins": plugins}}}}});
     let merged = apply(&spec(json!([1])), &spec(json!([2])), ListKeys::llm_inference_service_spec());
     assert_eq!(
         merged.unwrap_err().to_string(),
@@ -134,22 +148,24 @@ fn specs() -> impl Strategy<Value = Value> {
     let env = proptest::collection::btree_map("[a-d]", "[0-9]", 0..4).prop_shuffle_values();
     let container = (env, proptest::option::of("[xyz]"), proptest::collection::vec("[pq]", 0..3));
     let containers = proptest::collection::btree_map("[a-e]", container, 1..5);
-    (containers, proptest::collection::btree_map("[k-m]", "[0-9]", 0..3), any::<bool>()).prop_map(|(list, selector, back)| {
-        let mut items: Vec<Value> = list
-            .into_iter()
-            .map(|(name, (env, image, args))| {
-                let mut item = json!({"name": name, "env": env, "args": args});
-                if let Some(image) = image {
-                    item["image"] = json!(image);
-                }
-                item
-            })
-            .collect();
-        if back {
-            items.reverse();
-        }
-        json!({"containers": items, "nodeSelector": selector})
-    })
+    (containers, proptest::collection::btree_map("[k-m]", "[0-9]", 0..3), any::<bool>()).prop_map(
+        |(list, selector, back)| {
+            let mut items: Vec<Value> = list
+                .into_iter()
+                .map(|(name, (env, image, args))| {
+                    let mut item = json!({"name": name, "env": env, "args": args});
+                    if let Some(image) = image {
+                        item["image"] = json!(image);
+                    }
+                    item
+                })
+                .collect();
+            if back {
+                items.reverse();
+            }
+            json!({"containers": items, "nodeSelector": selector})
+        },
+    )
 }
 
 trait ShuffleValues: Strategy {
@@ -162,9 +178,11 @@ where
     S: Strategy<Value = std::collections::BTreeMap<String, String>> + 'static,
 {
     fn prop_shuffle_values(self) -> BoxedStrategy<Vec<Value>> {
-        self.prop_map(|map| map.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>())
-            .prop_shuffle()
-            .boxed()
+        self.prop_map(|map| {
+            map.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>()
+        })
+        .prop_shuffle()
+        .boxed()
     }
 }
 
@@ -180,7 +198,9 @@ fn naive(base: &Value, patch: &Value) -> Value {
             }
             Value::Object(out)
         }
-        (Value::Array(old), Value::Array(new)) if named(old) && named(new) && !(old.is_empty() && new.is_empty()) => {
+        (Value::Array(old), Value::Array(new))
+            if named(old) && named(new) && !(old.is_empty() && new.is_empty()) =>
+        {
             let mut out = std::collections::BTreeMap::new();
             for item in old.iter().chain(new) {
                 let name = item["name"].as_str().unwrap().to_owned();
@@ -195,7 +215,9 @@ fn naive(base: &Value, patch: &Value) -> Value {
 
 fn sorted(value: &Value) -> Value {
     match value {
-        Value::Object(map) => Value::Object(map.iter().map(|(key, value)| (key.clone(), sorted(value))).collect()),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), sorted(value))).collect())
+        }
         Value::Array(list) if list.iter().all(|item| item.get("name").is_some()) => {
             let mut list: Vec<Value> = list.iter().map(sorted).collect();
             list.sort_by_key(|item| item["name"].to_string());

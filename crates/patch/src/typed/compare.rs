@@ -37,7 +37,13 @@ pub(crate) fn compare(old: &Value, new: &Value, schema: &Schema) -> Comparison {
     out
 }
 
-fn walk(old: Option<&Value>, new: Option<&Value>, schema: &Schema, path: &mut Vec<Step>, out: &mut Comparison) {
+fn walk(
+    old: Option<&Value>,
+    new: Option<&Value>,
+    schema: &Schema,
+    path: &mut Vec<Step>,
+    out: &mut Comparison,
+) {
     if old.is_none() && new.is_none() {
         return;
     }
@@ -82,7 +88,8 @@ fn step_into(
         }
         Atom::Map(map) => {
             let (old, new) = (as_map(old), as_map(new));
-            let empty = |map: Option<&serde_json::Map<String, Value>>| map.is_none_or(serde_json::Map::is_empty);
+            let empty =
+                |map: Option<&serde_json::Map<String, Value>>| map.is_none_or(serde_json::Map::is_empty);
             if map.atomic || empty(old) && empty(new) {
                 return true;
             }

@@ -27,7 +27,8 @@ fn walk(live: Option<&Value>, applied: Option<&Value>, schema: &Schema) -> Optio
         }
         Atom::Map(map) => {
             let (old, new) = (as_map(live), as_map(applied));
-            let empty = |map: Option<&serde_json::Map<String, Value>>| map.is_none_or(serde_json::Map::is_empty);
+            let empty =
+                |map: Option<&serde_json::Map<String, Value>>| map.is_none_or(serde_json::Map::is_empty);
             if map.atomic || empty(old) && empty(new) {
                 return leaf();
             }
@@ -67,7 +68,8 @@ fn lists(live: &[Value], applied: &[Value], list: &List) -> Vec<Value> {
     for (index, step) in left.iter().enumerate() {
         live_at.entry(step).or_insert(index);
     }
-    let applied_at: BTreeMap<&Step, usize> = right.iter().enumerate().map(|(index, step)| (step, index)).collect();
+    let applied_at: BTreeMap<&Step, usize> =
+        right.iter().enumerate().map(|(index, step)| (step, index)).collect();
     let mut shared = right.iter().filter(|step| live_at.contains_key(step));
     let mut next_shared = shared.next();
     let mut done: BTreeSet<&Step> = BTreeSet::new();

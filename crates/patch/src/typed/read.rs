@@ -46,8 +46,12 @@ pub(crate) fn item_step(item: &Value, list: &List) -> Result<Step, String> {
     match &list.kind {
         ListKind::Atomic => Err("atomic lists have no named items".to_owned()),
         ListKind::Set => match item {
-            Value::Null => Err("associative list without keys has an element that's an explicit null".to_owned()),
-            Value::Object(_) => Err("associative list without keys has an element that's a map type".to_owned()),
+            Value::Null => {
+                Err("associative list without keys has an element that's an explicit null".to_owned())
+            }
+            Value::Object(_) => {
+                Err("associative list without keys has an element that's a map type".to_owned())
+            }
             Value::Array(_) => Err("not supporting lists in associative lists without keys".to_owned()),
             _ => Ok(Step::Value(Scalar(item.clone()))),
         },
@@ -145,7 +149,9 @@ fn wrong_scalar(kind: ScalarType, value: &Value) -> Option<String> {
             Some(format!("expected numeric (int or float), got {}", go_type(value)))
         }
         ScalarType::Text if !value.is_string() => Some(format!("expected string, got {}", go_struct(value))),
-        ScalarType::Bool if !value.is_boolean() => Some(format!("expected boolean, got {}", go_struct(value))),
+        ScalarType::Bool if !value.is_boolean() => {
+            Some(format!("expected boolean, got {}", go_struct(value)))
+        }
         ScalarType::Any if value.is_object() || value.is_array() => {
             Some(format!("expected any scalar, got {}", go_pointer(value)))
         }
@@ -182,8 +188,10 @@ fn go_syntax(value: &Value) -> String {
             format!("[]interface {{}}{{{}}}", list.iter().map(go_syntax).collect::<Vec<_>>().join(", "))
         }
         Value::Object(map) => {
-            let members: Vec<String> =
-                map.iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), go_syntax(value))).collect();
+            let members: Vec<String> = map
+                .iter()
+                .map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), go_syntax(value)))
+                .collect();
             format!("map[string]interface {{}}{{{}}}", members.join(", "))
         }
         other => other.to_string(),

@@ -19,7 +19,9 @@ pub(crate) fn remove(value: &Value, gone: &PathSet, schema: &Schema) -> Value {
                 if gone.members.contains(&step) {
                     continue;
                 }
-                kept.push(gone.below(&step).map_or_else(|| item.clone(), |below| remove(item, below, &list.items)));
+                kept.push(
+                    gone.below(&step).map_or_else(|| item.clone(), |below| remove(item, below, &list.items)),
+                );
             }
             if kept.is_empty() { Value::Null } else { Value::Array(kept) }
         }

@@ -94,7 +94,7 @@ pub(crate) fn attach(pod: &mut PodSpec, subject: &Subject, attachment: &Attachme
         Scheme::HuggingFace | Scheme::S3 | Scheme::Gcs | Scheme::Azure | Scheme::Http | Scheme::Https => {
             pairs.push((uri.clone(), path.to_owned()));
         }
-        Scheme::File if subject.facts.settings.storage_initializer.local_paths => {
+        Scheme::File if subject.facts.one_machine => {
             pairs.push((uri.clone(), path.to_owned()));
         }
         Scheme::File => return Err(Error::ServeLocally(uri)),

@@ -49,11 +49,27 @@ fn a_folder_of_one_machine_is_refused_by_a_cluster_with_a_hint() {
     assert_eq!(refused.part, Part::SingleNode);
     assert_eq!(refused.reason, "ReconcileSingleNodeWorkloadError");
     assert!(refused.hint.unwrap().contains("llmisvc up"));
-    facts.settings.storage_initializer.local_paths = true;
+    facts.one_machine = true;
     let plan = plan(&facts);
     let pod = pod(find(&plan, "Deployment", "demo-kserve"));
     let download = container(pod, "initContainers", "storage-initializer");
     assert_eq!(download["args"], json!(["file:///models/tiny", "/mnt/models"]));
+}
+
+#[test]
+fn what_one_machine_cannot_run_is_said_before_anything_is_made() {
+    let worker =
+        json!({"model": {"uri": "hf://a/b"}, "parallelism": {"data": 2}, "worker": {"containers": []}});
+    let mut facts = facts(service("demo", worker), &[]);
+    facts.one_machine = true;
+    let plan = plan(&facts);
+    let failure = plan.failure.unwrap();
+    assert_eq!(
+        (failure.condition.as_str(), failure.reason.as_str()),
+        ("WorkerWorkloadReady", "NotOnOneMachine")
+    );
+    assert!(failure.message.starts_with("spec.worker"), "{}", failure.message);
+    assert!(plan.steps.is_empty() && plan.certificates.is_empty());
 }
 
 #[test]
@@ -236,4 +252,12 @@ fn a_program_gets_adapters_plain_and_a_shell_gets_them_quoted() {
     assert_eq!(modules(json!({"model": model})), r#"{"name":"a","path":"/mnt/lora/a"}"#);
     let shell = json!({"containers": [{"name": "main", "command": ["/bin/sh", "-c", "eval \"vllm serve $@\"", "--"]}]});
     assert_eq!(modules(json!({"model": model, "template": shell})), r#"'{"name":"a","path":"/mnt/lora/a"}'"#);
+}
+
+#[test]
+fn a_bundle_of_authorities_that_does_not_exist_is_told() {
+    let mut facts = facts(service("demo", json!({})), &[]);
+    facts.settings.storage_initializer.ca_bundle_config_map_name = "corp".to_owned();
+    let findings = plan(&facts).findings;
+    assert!(findings.iter().any(|finding| finding.message.contains("kserve/corp")), "{findings:?}");
 }

@@ -22,8 +22,11 @@ impl Bindings {
     pub(super) fn new(recording: &str) -> Self {
         let mut uids: Vec<String> = Vec::new();
         for part in recording.split("uid").skip(1) {
-            let uid: String =
-                part.trim_start_matches(['\\', '"', ':']).chars().take_while(|c| c.is_ascii_hexdigit() || *c == '-').collect();
+            let uid: String = part
+                .trim_start_matches(['\\', '"', ':'])
+                .chars()
+                .take_while(|c| c.is_ascii_hexdigit() || *c == '-')
+                .collect();
             if uid.len() == 36 && !uids.contains(&uid) {
                 uids.push(uid);
             }
@@ -83,7 +86,12 @@ impl Bindings {
     pub(super) fn answer(&mut self, exchange: &Exchange, answer: &mut Answer, differences: &mut Vec<String>) {
         let recorded = &exchange.response;
         if recorded.status != answer.status {
-            differences.push(format!("status {} instead of {}: {}", answer.status, recorded.status, short(&answer.body)));
+            differences.push(format!(
+                "status {} instead of {}: {}",
+                answer.status,
+                recorded.status,
+                short(&answer.body)
+            ));
             return;
         }
         for (name, value) in &recorded.headers {
@@ -114,16 +122,24 @@ impl Bindings {
     }
 
     /// Adds the differences of two documents, recorded and ours.
-    pub(super) fn compare(&mut self, theirs: &Value, ours: &Value, path: &str, differences: &mut Vec<String>) {
+    pub(super) fn compare(
+        &mut self,
+        theirs: &Value,
+        ours: &Value,
+        path: &str,
+        differences: &mut Vec<String>,
+    ) {
         match (theirs, ours) {
             (Value::Object(a), Value::Object(b)) => {
-                let filled: Vec<(String, &Value)> = a.iter().map(|(key, value)| (self.bound(key), value)).collect();
+                let filled: Vec<(String, &Value)> =
+                    a.iter().map(|(key, value)| (self.bound(key), value)).collect();
                 for (key, value) in &filled {
                     if key == "storageVersionHash" {
                         continue;
                     }
                     // A list's revision may be any that is not older.
-                    let free = key.as_str() == "resourceVersion" && path == ".metadata" && differences_allowed(ours);
+                    let free =
+                        key.as_str() == "resourceVersion" && path == ".metadata" && differences_allowed(ours);
                     match b.get(key) {
                         Some(other) if free => self.bind_if_new(value, other),
                         Some(other) if key == "message" => self.message(value, other, path, differences),
@@ -139,7 +155,13 @@ impl Bindings {
             }
             (Value::Array(a), Value::Array(b)) => {
                 if a.len() != b.len() {
-                    differences.push(format!("{path} has {} items instead of {}: {} instead of {}", b.len(), a.len(), short(ours), short(theirs)));
+                    differences.push(format!(
+                        "{path} has {} items instead of {}: {} instead of {}",
+                        b.len(),
+                        a.len(),
+                        short(ours),
+                        short(theirs)
+                    ));
                     return;
                 }
                 for (index, (a, b)) in a.iter().zip(b).enumerate() {
@@ -188,7 +210,8 @@ impl Bindings {
             let mut parts: Vec<String> =
                 text.replace(['[', ']'], "").split([',', '\n']).map(|p| p.trim().to_owned()).collect();
             parts.sort();
-            let (prefix, mut rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(|p| p.contains("is invalid: "));
+            let (prefix, mut rest): (Vec<_>, Vec<_>) =
+                parts.into_iter().partition(|p| p.contains("is invalid: "));
             rest.extend(prefix.iter().flat_map(|p| p.split("is invalid: ").map(str::to_owned)));
             rest.sort();
             rest
@@ -268,10 +291,14 @@ fn differences_allowed(ours: &Value) -> bool {
 
 /// Leaves of ours only the groups that the recorded, cut answer has.
 fn cut(theirs: &Value, ours: &mut Value) {
-    if let (Some(kept), Some(items)) = (theirs["items"].as_array(), ours.get_mut("items").and_then(Value::as_array_mut)) {
+    if let (Some(kept), Some(items)) =
+        (theirs["items"].as_array(), ours.get_mut("items").and_then(Value::as_array_mut))
+    {
         items.retain(|item| kept.iter().any(|k| k["metadata"] == item["metadata"]));
     }
-    if let (Some(kept), Some(paths)) = (theirs["paths"].as_object(), ours.get_mut("paths").and_then(Value::as_object_mut)) {
+    if let (Some(kept), Some(paths)) =
+        (theirs["paths"].as_object(), ours.get_mut("paths").and_then(Value::as_object_mut))
+    {
         paths.retain(|path, _| kept.contains_key(path));
     }
 }
@@ -285,7 +312,12 @@ fn sort(value: &mut Value) {
                 let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
                 match key.as_str() {
                     "managedFields" => list.sort_by_key(|e| {
-                        (text(&e["operation"]), text(&e["manager"]), text(&e["apiVersion"]), text(&e["subresource"]))
+                        (
+                            text(&e["operation"]),
+                            text(&e["manager"]),
+                            text(&e["apiVersion"]),
+                            text(&e["subresource"]),
+                        )
                     }),
                     "causes" => list.sort_by_key(|e| (text(&e["field"]), text(&e["message"]))),
                     "resources" => list.sort_by_key(|e| (text(&e["name"]), text(&e["resource"]))),

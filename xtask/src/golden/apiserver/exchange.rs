@@ -117,7 +117,8 @@ impl Client {
 
     /// Posts an object that has to be accepted.
     pub(super) async fn must(&self, path: &str, object: &Value) -> Result<()> {
-        let request = Request::post(path).header("content-type", "application/json")
+        let request = Request::post(path)
+            .header("content-type", "application/json")
             .header("user-agent", "golden/1.0")
             .body(Full::new(Bytes::from(object.to_string())))?;
         let mut server = (*self.server).clone();
@@ -147,9 +148,11 @@ impl Client {
                 });
                 return self.must(CRDS, &crd).await;
             }
-            ("error-crd-ratcheting", 2) => {
-                ("hinges.golden.example.com", "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/a/maximum", json!(10))
-            }
+            ("error-crd-ratcheting", 2) => (
+                "hinges.golden.example.com",
+                "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/a/maximum",
+                json!(10),
+            ),
             ("crd-version-removed", 4) => {
                 ("things.x-crd-version-removed.example.com", "/spec/versions/1/served", json!(false))
             }
@@ -169,7 +172,9 @@ impl Client {
 
     pub(super) async fn send(&self, exchange: &Exchange, bindings: &mut Bindings) -> Result<Answer> {
         let asked = &exchange.request;
-        let mut request = Request::builder().method(asked.method.as_str()).uri(bindings.filled(&asked.path).replace(' ', "%20"));
+        let mut request = Request::builder()
+            .method(asked.method.as_str())
+            .uri(bindings.filled(&asked.path).replace(' ', "%20"));
         let mut has_user = false;
         let mut has_agent = false;
         for (name, value) in &asked.headers {
@@ -183,7 +188,10 @@ impl Client {
             request = request.header("authorization", "Bearer admin-token");
         }
         if !has_agent {
-            request = request.header("user-agent", if asked.path.contains("kubectl") { "kubectl/v1.35.4" } else { "golden/1.0" });
+            request = request.header(
+                "user-agent",
+                if asked.path.contains("kubectl") { "kubectl/v1.35.4" } else { "golden/1.0" },
+            );
         }
         let body = match &asked.body {
             None => String::new(),
@@ -204,7 +212,8 @@ impl Client {
             return Ok(Answer { status, headers, body: Value::Null, watch: Some(watch) });
         }
         let bytes = body.collect().await?.to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
         Ok(Answer { status, headers, body, watch: None })
     }
 }
