@@ -1,18 +1,30 @@
-//! Which services a change concerns. Pure: the objects known and one change go in, service names come out.
+//! Which services and configs a change concerns. Pure: the objects known and one change go in, names come out.
 //!
 //! Naming too many costs a pass without a request; naming too few leaves a status stale for ever. So where an exact
 //! answer would need the merged spec, all services of the namespace are named.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use kinds::Objects;
+use kinds::{ObjectKey, Objects};
+use plan::Reach;
 use serde_json::Value;
 
 use crate::stores::Change;
+use crate::watched::WATCHED;
 
 /// A service by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceKey {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+/// A config by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConfigKey {
     /// `metadata.namespace`.
     pub namespace: String,
     /// `metadata.name`.
@@ -73,8 +85,37 @@ pub fn services(objects: &Objects, change: &Change, system_namespace: &str) -> B
             }
             affected
         }
+        // What could not be made without the kind can be made now, or no more.
+        "CustomResourceDefinition" if WATCHED.iter().any(|kind| kind.crd == Some(key.name.as_str())) => {
+            matching(objects, |_| true)
+        }
         "CustomResourceDefinition" => BTreeSet::new(),
         _ => owner(change),
+    }
+}
+
+/// The configs that have to be looked at because of `change`: one that changed itself, and those that a service starts or
+/// ceases to use.
+pub fn configs(objects: &Objects, change: &Change, reach: &Reach) -> BTreeSet<ConfigKey> {
+    let named = |key: &ObjectKey| ConfigKey {
+        namespace: key.namespace.clone().unwrap_or_default(),
+        name: key.name.clone(),
+    };
+    match change.key.kind.as_str() {
+        "LLMInferenceServiceConfig" => BTreeSet::from([named(&change.key)]),
+        "LLMInferenceService" => objects
+            .of_kind(API_VERSION, "LLMInferenceServiceConfig")
+            .map(|(key, _)| key)
+            .filter(|key| {
+                let namespace = key.namespace.as_deref().unwrap_or_default();
+                let uses = |service: &Option<Arc<Value>>| {
+                    service.as_ref().is_some_and(|service| reach.uses(service, namespace, &key.name))
+                };
+                uses(&change.before) != uses(&change.after)
+            })
+            .map(named)
+            .collect(),
+        _ => BTreeSet::new(),
     }
 }
 
@@ -130,7 +171,6 @@ fn routing_group(service: &Value) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinds::ObjectKey;
     use serde_json::json;
 
     fn cluster() -> Objects {
@@ -191,5 +231,32 @@ mod tests {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": "p",
                          "labels": {"app.kubernetes.io/name": "plain"}}});
         assert_eq!(names(pod), ["a/plain"]);
+    }
+
+    #[test]
+    fn a_definition_of_an_optional_kind_concerns_every_service() {
+        let definition = |name: &str| {
+            json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}})
+        };
+        assert_eq!(names(definition("leaderworkersets.leaderworkerset.x-k8s.io")).len(), 4);
+        assert_eq!(names(definition("cups.tea.example.org")), [""; 0]);
+    }
+
+    #[test]
+    fn a_config_is_looked_at_when_a_service_starts_to_use_it_and_not_for_every_report() {
+        let mut cluster = cluster();
+        let config = json!({"apiVersion": API_VERSION, "kind": "LLMInferenceServiceConfig",
+                            "metadata": {"namespace": "b", "name": "x"}});
+        cluster.insert(config).unwrap();
+        let service = cluster.get(API_VERSION, "LLMInferenceService", Some("b"), "based").unwrap().clone();
+        let mut reported = Value::clone(&service);
+        reported["status"] = json!({"observedGeneration": 1});
+        let looked_at = |before: Option<&Arc<Value>>, after: &Value| {
+            let key = ObjectKey::of(after).unwrap();
+            let change = Change { key, before: before.cloned(), after: Some(Arc::new(after.clone())) };
+            configs(&cluster, &change, &Reach::default()).len()
+        };
+        assert_eq!(looked_at(None, &service), 1);
+        assert_eq!(looked_at(Some(&service), &reported), 0);
     }
 }

@@ -1,7 +1,8 @@
 //! Carries a plan out: server-side apply step by step, then the deletions.
 //!
 //! One field manager, so that what we no longer want is taken away by the API server. An object that is already as
-//! wanted costs no request: the operator remembers what it last applied and what the server made of it.
+//! wanted costs no request: the operator remembers what it last applied and what the server made of it, and what it does
+//! not remember it reads off the object ([`crate::held`]).
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,12 +16,16 @@ use plan::{Change, Verb};
 use serde_json::Value;
 
 use crate::affected::controlling_service;
+use crate::held::is_held;
 use crate::stores::Stores;
 use crate::watched::WATCHED;
 
 /// The owner of every field that the operator writes. It never changes: a new name would leave the old one's fields
 /// behind for ever.
 pub(crate) const FIELD_MANAGER: &str = "llmisvc";
+
+/// How the server's message begins when a field belongs to another manager and force was not asked for.
+const FIELD_CONFLICT: &str = "Apply failed with ";
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -66,13 +71,10 @@ pub(crate) enum ApplyError {
 }
 
 impl ApplyError {
-    /// Whether the same write may work later without anybody changing anything.
+    /// Whether the same write may work later without a change that a watch would tell of: a quota is raised, a webhook
+    /// is back, an object without our labels is removed. KServe tries every failed write again, too.
     pub(crate) fn may_pass(&self) -> bool {
-        match self {
-            Self::Unreachable(_) => true,
-            Self::Refused { code, .. } => matches!(code, 409 | 429 | 500..),
-            Self::NotOurs | Self::KindNotServed { .. } | Self::Unissuable(_) => false,
-        }
+        !matches!(self, Self::Unissuable(_))
     }
 }
 
@@ -97,7 +99,7 @@ impl Memory {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key.clone(), remembered);
     }
 
-    fn forget(&self, key: &ObjectKey) {
+    pub(crate) fn forget(&self, key: &ObjectKey) {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(key);
     }
 }
@@ -161,8 +163,15 @@ async fn apply_one(
         if controlling_service(wanted).is_some() && controller_uid(live) != controller_uid(wanted) {
             return Some((key, Err(ApplyError::NotOurs)));
         }
+        if is_held(wanted, live, FIELD_MANAGER) {
+            memory.keep(&key, wanted, live);
+            return Some((key, Ok((live.clone(), None))));
+        }
     }
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(FIELD_MANAGER);
+    // Watches leave out what has not our labels, so what looks absent may be somebody else's. Without force the server
+    // refuses to take it over.
+    let params = if live.is_some() { params.force() } else { params };
     let answer = api(client, &key).patch(&key.name, &params, &Patch::Apply(wanted)).await;
     let outcome = answer.map_err(|error| refusal(error, &key)).map(|object| {
         let object = serde_json::to_value(object).unwrap_or_default();
@@ -227,6 +236,9 @@ fn refusal(error: kube::Error, key: &ObjectKey) -> ApplyError {
     match error {
         kube::Error::Api(status) if status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty()) => {
             ApplyError::KindNotServed { kind: key.kind.clone(), api_version: key.api_version.clone() }
+        }
+        kube::Error::Api(status) if status.code == 409 && status.message.starts_with(FIELD_CONFLICT) => {
+            ApplyError::NotOurs
         }
         kube::Error::Api(status) => {
             ApplyError::Refused { code: status.code, reason: status.reason.clone(), message: status.message.clone() }

@@ -11,14 +11,14 @@ use serde_json::Value;
 use crate::apply::api;
 use crate::stores::Stores;
 
-/// Why the status is not published. Both pass by trying again.
+/// Why the service or config itself was not written. Both pass by trying again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
-    /// Somebody changed the service meanwhile; the next pass judges what is there now.
-    #[error("the service changed meanwhile")]
+    /// Somebody changed it meanwhile; the next pass judges what is there now.
+    #[error("it changed meanwhile")]
     Outdated,
     /// The API server did not take it.
-    #[error("the status was not taken: {0}")]
+    #[error("the write was not taken: {0}")]
     NotTaken(String),
 }
 

@@ -1,23 +1,22 @@
 //! One pass over one service, as a numbered list: gather → compose → plan → apply → judge → publish.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::keys;
+use api::keys::{SERVICE_FINALIZER, STOP};
 use compose::Facts;
 use jiff::Timestamp;
-use kinds::ObjectKey;
-use kube::api::{Patch, PatchParams};
 use kube::runtime::events::Recorder;
-use plan::{Plan, Seen};
-use serde_json::{Value, json};
+use plan::{Change, Plan, Reach, Seen};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::affected::{API_VERSION, ServiceKey};
-use crate::apply::{Applied, ApplyError, Memory, api, apply};
+use crate::affected::ServiceKey;
+use crate::apply::{Applied, ApplyError, Memory, apply};
 use crate::gather::gather;
 use crate::queue::Next;
 use crate::stores::Stores;
-use crate::{Done, Options, Report, certificates, publish};
+use crate::{Done, Options, Report, certificates, finalizer, publish};
 
 /// What a pass works with. Clones share everything.
 #[derive(Clone)]
@@ -25,23 +24,45 @@ pub(crate) struct Context {
     pub(crate) client: kube::Client,
     pub(crate) stores: Stores,
     pub(crate) memory: Memory,
+    /// Events on services.
     pub(crate) recorder: Recorder,
+    /// Events on configs.
+    pub(crate) config_recorder: Recorder,
     pub(crate) options: Arc<Options>,
+    /// What configs reach which services.
+    pub(crate) reach: Arc<Reach>,
     pub(crate) reports: Option<mpsc::UnboundedSender<Report>>,
+    pub(crate) untold: Untold,
 }
 
-/// Keeps the service from going before its cluster-scoped children went.
-const FINALIZER: &str = "serving.kserve.io/llmisvc-finalizer";
+/// What was written for a service and could not be told yet, since its status was not taken. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Untold(Arc<Mutex<HashMap<ServiceKey, Vec<Change>>>>);
+
+impl Untold {
+    fn keep(&self, key: &ServiceKey, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            self.lock().insert(key.clone(), changes);
+        }
+    }
+
+    fn take(&self, key: &ServiceKey) -> Vec<Change> {
+        self.lock().remove(key).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ServiceKey, Vec<Change>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Looks at the service once.
 pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
     // 1. gather: copies out of the stores, no request.
     let Some(facts) = facts(&context, &key) else { return Next::AwaitChange };
     if !facts.service["metadata"]["deletionTimestamp"].is_null() {
-        return finish(&context, &facts).await;
+        return finish(&context, &key, &facts).await;
     }
-    if !has_finalizer(&facts.service) {
-        // The write comes back as a change, and that is the next pass.
+    if !finalizer::has(&facts.service, SERVICE_FINALIZER) {
         return set_finalizer(&context, &facts.service, true).await;
     }
     // 2. compose and 3. plan: pure. A service that cannot be composed keeps what runs, unless it is stopped.
@@ -64,21 +85,26 @@ pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
     }
     let retry = applied.errors.iter().any(|(_, error)| error.may_pass());
     // 5. judge what the server answered and what was seen of pods and gateways: pure.
+    let mut changes = context.untold.take(&key);
+    changes.extend(applied.changes);
     let seen = Seen {
         objects: applied.objects,
         errors: applied.errors.into_iter().map(|(key, error)| (key, error.to_string())).collect(),
-        changes: applied.changes,
+        changes,
     };
     let previous = serde_json::from_value(facts.service["status"].clone()).ok();
     let judged = plan::judge(&facts, composed.as_ref(), &plan, &seen, previous.as_ref(), Timestamp::now());
-    // 6. publish.
-    publish::events(&context.recorder, &facts.service, &judged.events).await;
+    // 6. publish. Events only once the status is taken: otherwise the next pass, which starts from the status, would
+    // tell them again.
     let status = serde_json::to_value(&judged.status).unwrap_or_default();
     match publish::status(&context.client, &context.stores, &facts.service, status).await {
-        Ok(_) if retry => Next::Retry,
-        Ok(_) => Next::AwaitChange,
+        Ok(_) => {
+            publish::events(&context.recorder, &facts.service, &judged.events).await;
+            if retry { Next::Retry } else { Next::AwaitChange }
+        }
         Err(error) => {
             tracing::debug!(service = %key.name, %error, "status not published");
+            context.untold.keep(&key, seen.changes);
             Next::Retry
         }
     }
@@ -125,8 +151,9 @@ async fn carry_out(context: &Context, plan: &Plan, facts: &Facts) -> Applied {
 }
 
 /// The service is being deleted: what no owner reference takes away goes first, then the finalizer.
-async fn finish(context: &Context, facts: &Facts) -> Next {
-    if !has_finalizer(&facts.service) {
+async fn finish(context: &Context, key: &ServiceKey, facts: &Facts) -> Next {
+    context.untold.take(key);
+    if !finalizer::has(&facts.service, SERVICE_FINALIZER) {
         return Next::AwaitChange;
     }
     let plan = plan::finalize(facts);
@@ -137,34 +164,18 @@ async fn finish(context: &Context, facts: &Facts) -> Next {
     set_finalizer(context, &facts.service, false).await
 }
 
-/// KServe compares the value without regard to case.
-fn is_stopped(service: &Value) -> bool {
-    service["metadata"]["annotations"][keys::STOP].as_str().is_some_and(|value| value.eq_ignore_ascii_case("true"))
-}
-
-fn has_finalizer(service: &Value) -> bool {
-    service["metadata"]["finalizers"].as_array().is_some_and(|all| all.iter().any(|one| one == FINALIZER))
-}
-
-/// Adds or removes our finalizer and leaves those of others. The resource version makes it fail if somebody was
-/// quicker.
-async fn set_finalizer(context: &Context, service: &Arc<Value>, wanted: bool) -> Next {
-    let Ok(key) = ObjectKey::of(service) else { return Next::AwaitChange };
-    let mut finalizers = service["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
-    finalizers.retain(|one| one != FINALIZER);
-    if wanted {
-        finalizers.push(json!(FINALIZER));
-    }
-    let patch = json!({"metadata": {
-        "resourceVersion": service["metadata"]["resourceVersion"],
-        "finalizers": finalizers,
-    }});
-    match api(&context.client, &key).patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Next::AwaitChange,
-        Err(kube::Error::Api(answer)) if answer.code == 404 => Next::AwaitChange,
+/// The finalizer keeps the service from going before its cluster-scoped children went.
+async fn set_finalizer(context: &Context, service: &Value, wanted: bool) -> Next {
+    match finalizer::set(&context.client, service, SERVICE_FINALIZER, wanted).await {
+        Ok(()) => Next::AwaitChange,
         Err(error) => {
-            tracing::debug!(kind = API_VERSION, name = key.name, %error, "finalizer not written");
+            tracing::debug!(service = %service["metadata"]["name"], %error, "finalizer not written");
             Next::Retry
         }
     }
+}
+
+/// KServe compares the value without regard to case.
+fn is_stopped(service: &Value) -> bool {
+    service["metadata"]["annotations"][STOP].as_str().is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }

@@ -9,6 +9,7 @@ mod build;
 mod diff;
 mod findings;
 mod judge;
+mod machine;
 mod prune;
 mod quantity;
 mod rbac;

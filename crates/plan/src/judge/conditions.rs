@@ -187,6 +187,7 @@ impl Ledger {
     }
 }
 
-fn same_but_time(a: &Condition, b: &Condition) -> bool {
+/// Whether both say the same.
+pub(super) fn same_but_time(a: &Condition, b: &Condition) -> bool {
     a.status == b.status && a.reason == b.reason && a.message == b.message && a.severity == b.severity
 }

@@ -4,6 +4,7 @@
 //! cause in `Ready`. A part that could not be planned or applied ends the pass: what comes after keeps what was said.
 
 mod conditions;
+mod config;
 mod events;
 mod pods;
 mod router;
@@ -22,6 +23,7 @@ use crate::{Failure, Judged, Part, Plan, Seen};
 use conditions::Ledger;
 
 pub(crate) use conditions::names;
+pub use config::{ConfigJudged, Reach, judge_config};
 
 /// The status to publish and the events to record, from what was seen.
 ///

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod children;
+mod configs;
 mod edits;
 mod properties;
 mod statuses;
