@@ -5,6 +5,7 @@
 
 mod compare;
 mod exchange;
+mod kubectl;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,6 +22,9 @@ use exchange::{Client, Exchange};
 pub(crate) fn run(case: &Case) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        if let Some(name) = case.id.strip_prefix("apiserver/kubectl-") {
+            return Ok(BTreeMap::from([("exchanges", kubectl::run(&case.root, name).await?)]));
+        }
         let text = std::fs::read_to_string(case.dir.join("exchanges.jsonl"))?;
         let about = yaml::read_value(&std::fs::read_to_string(case.dir.join("case.yaml"))?)?;
         let exchanges: Vec<Exchange> =
@@ -72,14 +76,21 @@ async fn server(root: &Path, text: &str, namespace: &str) -> Result<Client> {
             }
             let crd: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
             client
-                .must("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd)
+                .write(
+                    "POST",
+                    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?fieldManager=kubectl-create",
+                    "application/json",
+                    &crd,
+                )
                 .await
                 .with_context(|| name)?;
         }
     }
     client
-        .must(
+        .write(
+            "POST",
             "/api/v1/namespaces",
+            "application/json",
             &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
         )
         .await?;

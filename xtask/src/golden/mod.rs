@@ -136,6 +136,22 @@ fn cases(root: &Path, folder: &str, out: Option<&Path>) -> Result<Vec<Case>> {
             });
         }
     }
+    // Recorded commands: one file each, in a folder of their own.
+    let commands = dir.join("kubectl");
+    if commands.is_dir() {
+        for entry in std::fs::read_dir(&commands)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "jsonl") {
+                let name = format!("kubectl-{}", path.file_stem().unwrap_or_default().to_string_lossy());
+                cases.push(Case {
+                    id: format!("{folder}/{name}"),
+                    dir: commands.clone(),
+                    root: root.to_owned(),
+                    out: out.map(|out| out.join(folder).join(&name)),
+                });
+            }
+        }
+    }
     cases.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(cases)
 }

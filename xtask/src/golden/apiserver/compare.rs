@@ -59,6 +59,19 @@ impl Bindings {
         out
     }
 
+    /// A recorded document with values in the place of placeholders.
+    pub(super) fn filled_value(&mut self, recorded: &Value) -> Result<Value, serde_json::Error> {
+        serde_json::from_str(&self.filled(&recorded.to_string()))
+    }
+
+    /// Compares two documents whose free orders have not been settled yet.
+    pub(super) fn compare_sorted(&mut self, theirs: &Value, ours: &Value, differences: &mut Vec<String>) {
+        let (mut theirs, mut ours) = (theirs.clone(), ours.clone());
+        sort(&mut theirs);
+        sort(&mut ours);
+        self.compare(&theirs, &ours, "", differences);
+    }
+
     fn value(&mut self, token: &str) -> Option<String> {
         if let Some(value) = self.values.get(token) {
             return Some(value.clone());
@@ -303,7 +316,8 @@ fn cut(theirs: &Value, ours: &mut Value) {
     }
 }
 
-fn sort(value: &mut Value) {
+/// Sorts what the recordings sort.
+pub(super) fn sort(value: &mut Value) {
     match value {
         Value::Object(map) => {
             for (key, member) in map.iter_mut() {

@@ -115,18 +115,19 @@ impl Client {
         Self { server }
     }
 
-    /// Posts an object that has to be accepted.
-    pub(super) async fn must(&self, path: &str, object: &Value) -> Result<()> {
-        let request = Request::post(path)
-            .header("content-type", "application/json")
-            .header("user-agent", "golden/1.0")
-            .body(Full::new(Bytes::from(object.to_string())))?;
+    /// A write that has to be accepted, by a client without a name.
+    pub(super) async fn write(&self, method: &str, path: &str, media: &str, body: &Value) -> Result<()> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", media)
+            .body(Full::new(Bytes::from(body.to_string())))?;
         let mut server = (*self.server).clone();
         let response = server.call(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         if !status.is_success() {
-            bail!("{status}: {}", String::from_utf8_lossy(&body));
+            bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(())
     }
@@ -146,7 +147,7 @@ impl Client {
                         "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
                     },
                 });
-                return self.must(CRDS, &crd).await;
+                return self.write("POST", CRDS, "application/json", &crd).await;
             }
             ("error-crd-ratcheting", 2) => (
                 "hinges.golden.example.com",
@@ -159,15 +160,8 @@ impl Client {
             _ => return Ok(()),
         };
         let (crd, path, value) = patch;
-        let body = json!([{"op": "add", "path": path, "value": value}]).to_string();
-        let request = Request::patch(format!("{CRDS}/{crd}"))
-            .header("content-type", "application/json-patch+json")
-            .body(Full::new(Bytes::from(body)))?;
-        let response = (*self.server).clone().call(request).await?;
-        if !response.status().is_success() {
-            bail!("{crd}: {}", response.status());
-        }
-        Ok(())
+        let body = json!([{"op": "add", "path": path, "value": value}]);
+        self.write("PATCH", &format!("{CRDS}/{crd}"), "application/json-patch+json", &body).await
     }
 
     pub(super) async fn send(&self, exchange: &Exchange, bindings: &mut Bindings) -> Result<Answer> {
