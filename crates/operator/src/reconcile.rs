@@ -11,7 +11,7 @@ use plan::{Change, Plan, Reach, Seen};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::affected::ServiceKey;
+use crate::affected::{API_VERSION, ServiceKey};
 use crate::apply::{Applied, ApplyError, Memory, apply};
 use crate::gather::gather;
 use crate::queue::Next;
@@ -58,7 +58,7 @@ impl Untold {
 /// Looks at the service once.
 pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
     // 1. gather: copies out of the stores, no request.
-    let Some(facts) = facts(&context, &key) else { return Next::AwaitChange };
+    let Some(facts) = facts(&context, &key).await else { return Next::AwaitChange };
     if !facts.service["metadata"]["deletionTimestamp"].is_null() {
         return finish(&context, &key, &facts).await;
     }
@@ -110,12 +110,24 @@ pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
     }
 }
 
-fn facts(context: &Context, key: &ServiceKey) -> Option<Facts> {
-    let objects = context.stores.read();
-    match gather(&objects, key, &context.options)? {
+/// The facts, or `None` if there is nothing to decide: no such service, or settings that cannot be read. The latter is
+/// told on the service, and a change of the settings is the next try.
+async fn facts(context: &Context, key: &ServiceKey) -> Option<Facts> {
+    let gathered = {
+        let objects = context.stores.read();
+        let service = objects.get(API_VERSION, "LLMInferenceService", Some(&key.namespace), &key.name)?.clone();
+        gather(&objects, key, &context.options)?.map_err(|error| (service, error))
+    };
+    match gathered {
         Ok(facts) => Some(facts),
-        Err(error) => {
+        Err((service, error)) => {
             tracing::error!(service = %key.name, %error, "the settings of the installation cannot be read");
+            let failed = plan::Event {
+                type_: plan::EventType::Warning,
+                reason: "Error".to_owned(),
+                message: format!("Reconciliation failed: {error}"),
+            };
+            publish::events(&context.recorder, &service, &[failed]).await;
             None
         }
     }

@@ -136,3 +136,20 @@ async fn a_kind_that_the_cluster_learns_later_is_used_then() {
         .until("LLMInferenceService", "demo", |it| !because(it, "WorkerWorkloadReady", "ReconcileMultiNodeWorkloadError"))
         .await;
 }
+
+#[tokio::test]
+async fn settings_that_cannot_be_read_are_told_and_heal() {
+    let world = World::start().await;
+    let settings = |ingress: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "inferenceservice-config", "namespace": "kserve"}, "data": {"ingress": ingress},
+        })
+    };
+    world.put(settings("{")).await;
+    world.put(service("demo", json!({}))).await;
+    let told = world.until_event("demo", "Error").await;
+    assert!(told.contains("ingress"), "{told}");
+    world.put(settings(r#"{"ingressGateway": "kserve/gateway", "kserveIngressGateway": "kserve/gateway"}"#)).await;
+    world.until("LLMInferenceService", "demo", |it| because(it, "MainWorkloadReady", "Progressing")).await;
+}

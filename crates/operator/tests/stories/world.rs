@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 /// The namespace of every service here.
 pub(crate) const TEAM: &str = "team";
 /// Longer than anything takes on a loaded machine; a test that waits in vain fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Group, version, kind, plural and whether it is namespaced, of what the stories touch.
 const KINDS: &[(&str, &str, &str, &str, bool)] = &[
@@ -245,6 +245,17 @@ impl World {
         self.tap.log.lock().unwrap().faults.is_empty()
     }
 
+    /// Waits for an event on an object, and gives its note.
+    pub(crate) async fn until_event(&self, name: &str, reason: &str) -> String {
+        let events = watcher(self.api("Event", TEAM), watcher::Config::default()).applied_objects();
+        let mut notes = std::pin::pin!(events.filter_map(async |event| {
+            let data = event.ok()?.data;
+            let is_it = data["regarding"]["name"] == name && data["reason"] == reason;
+            is_it.then(|| data["note"].as_str().unwrap_or_default().to_owned())
+        }));
+        tokio::time::timeout(PATIENCE, notes.next()).await.ok().flatten().unwrap_or_else(|| panic!("no {reason} on {name}"))
+    }
+
     /// The events on an object, as `Reason: note`, sorted, each as often as it was recorded.
     pub(crate) async fn events(&self, name: &str) -> Vec<String> {
         let list = self.api("Event", TEAM).list(&ListParams::default()).await.unwrap();
@@ -336,7 +347,7 @@ fn surroundings() -> Vec<Value> {
         json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "inferenceservice-config", "namespace": "kserve"},
-            "data": {"ingress": json!({"kserveIngressGateway": "kserve/gateway", "urlScheme": "http"}).to_string()},
+            "data": {"ingress": json!({"ingressGateway": "kserve/gateway", "kserveIngressGateway": "kserve/gateway", "urlScheme": "http"}).to_string()},
         }),
     ]
 }
