@@ -1,6 +1,7 @@
 //! What all requests share, and which part answers which path.
 
-use std::sync::{Arc, Weak};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) random: Random,
     me: Weak<Core>,
+    /// What each CRD came to at a revision of it. A schema of a megabyte is not read anew because another CRD came.
+    defined: Mutex<BTreeMap<String, (u64, Vec<Arc<Resource>>)>>,
     /// Rung when the garbage collector may have work.
     pub(crate) garbage: tokio::sync::Notify,
 }
@@ -39,6 +42,7 @@ impl Core {
             catalog: catalog::Shared::from_pointee(Catalog::build([])),
             random: Random::new(options.seed),
             options,
+            defined: Mutex::default(),
             garbage: tokio::sync::Notify::new(),
         });
         for name in NAMESPACES {
@@ -72,7 +76,14 @@ impl Core {
     /// Takes the CRDs as they are now.
     pub(crate) fn reload_catalog(&self) {
         let crds = self.store.list("apiextensions.k8s.io/customresourcedefinitions/");
-        let resources = crds.objects.iter().flat_map(|crd| crate::crd::resources(&crd.value));
+        let mut defined = self.defined.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *defined);
+        for crd in &crds.objects {
+            let known = before.remove(&crd.key).filter(|(revision, _)| *revision == crd.revision);
+            let entry = known.unwrap_or_else(|| (crd.revision, crate::crd::resources(&crd.value)));
+            defined.insert(crd.key.clone(), entry);
+        }
+        let resources = defined.values().flat_map(|(_, resources)| resources.iter().cloned());
         self.catalog.store(Arc::new(Catalog::build(resources)));
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use compose::Origin;
+use compose::{Origin, Warning};
 use jiff::Timestamp;
 use kinds::{ObjectKey, Objects};
 use plan::{Plan, Seen};
@@ -79,19 +79,22 @@ pub(crate) fn print(objects: &[Value], format: Format) {
     let _ = out.flush();
 }
 
-/// What is worth knowing and stops nothing, each once.
+/// What is worth knowing and stops nothing. The plan's findings repeat the warnings of the composition, for the events;
+/// here each is said once, with its line.
 fn warn(service: &Service, checked: &Checked) {
-    let warnings = checked.merged.iter().flat_map(|merged| &merged.warnings);
-    let mut texts: Vec<String> = warnings
-        .map(|warning| service.problem(Some(&warning.field), warning.message.clone()).text())
-        .collect();
-    texts.extend(checked.plan.findings.iter().map(|finding| {
-        let mut problem = service.problem(None, finding.message.clone());
-        problem.hint.clone_from(&finding.hint);
-        problem.text()
-    }));
-    let mut said = BTreeSet::new();
-    for text in texts.into_iter().filter(|text| said.insert(text.clone())) {
+    let warnings: Vec<&Warning> = checked.merged.iter().flat_map(|merged| &merged.warnings).collect();
+    let mut texts = BTreeSet::new();
+    for warning in &warnings {
+        texts.insert(service.problem(Some(&warning.field), warning.message.clone()).text());
+    }
+    for finding in &checked.plan.findings {
+        if !warnings.iter().any(|warning| finding.message.contains(&warning.message)) {
+            let mut problem = service.problem(None, finding.message.clone());
+            problem.hint.clone_from(&finding.hint);
+            texts.insert(problem.text());
+        }
+    }
+    for text in texts {
         eprintln!("{}", text.replacen("error: ", "warning: ", 1));
     }
 }

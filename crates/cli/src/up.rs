@@ -92,7 +92,10 @@ async fn serve(
             _ = terminate.recv() => break,
             sighting = running.sightings.recv() => sighting,
             // A real engine takes minutes to load a model; what it says last shows that it is at it.
-            _ = engine_lines.tick(), if !announced => {
+            _ = engine_lines.tick() => {
+                for step in progress.complaints(started.elapsed()) {
+                    talk.step(&step);
+                }
                 for sighting in running.engine_lines() {
                     for step in progress.observe(sighting, started.elapsed()) {
                         talk.step(&step);

@@ -1,10 +1,12 @@
 //! What the server does on its own when CRDs come, change and go.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::core::Core;
 use crate::rest::{Strictness, WriteOptions, strings};
-use crate::store::Change;
+use crate::store::{Change, Object};
 
 const STORE_KEY: &str = "apiextensions.k8s.io/customresourcedefinitions";
 /// Keeps a CRD until its objects have gone.
@@ -23,15 +25,15 @@ impl Core {
                 self.clean_up(crd);
                 continue;
             }
-            let same_group: Vec<&Value> = objects
+            // Those that are judged in this very pass have no accepted names in the list yet, but come first.
+            let same_group: Vec<Arc<Object>> = objects
                 .iter()
                 .enumerate()
                 .filter(|(i, o)| *i != index && o.value["spec"]["group"] == crd["spec"]["group"])
-                .map(|(_, o)| &o.value)
+                .filter_map(|(_, o)| self.store.get(&o.key))
                 .collect();
-            // Those that are judged in this very pass have no accepted names yet, but come first.
-            let fresh: Vec<Value> = same_group.iter().map(|o| self.latest(o)).collect();
-            let status = super::judge(crd, &fresh.iter().collect::<Vec<_>>(), &self.now());
+            let others: Vec<&Value> = same_group.iter().map(|o| &o.value).collect();
+            let status = super::judge(crd, &others, &self.now());
             if status != crd["status"] {
                 let mut next = crd.clone();
                 next["status"] = status;
@@ -55,11 +57,6 @@ impl Core {
             force: false,
         };
         crate::managed::updated(self, &resource, next, old, &options, Some("status"), &self.now());
-    }
-
-    fn latest(&self, crd: &Value) -> Value {
-        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
-        self.store.get(&format!("{STORE_KEY}/{name}")).map_or(Value::Null, |o| o.value.clone())
     }
 
     /// Removes the objects of a CRD that is being deleted, then the CRD.

@@ -245,7 +245,7 @@ fn note(shared: &Shared, cell: &Cell, container: &Container, at: usize, finding:
 }
 
 /// Ends a run: the hook and SIGTERM within the grace, then SIGKILL.
-async fn end(shared: &Shared, cell: &Cell, container: &Container, run: &mut Run, stop: Stop) -> Exit {
+async fn end(shared: &Shared, cell: &Cell, container: &Container, run: &mut Run, mut stop: Stop) -> Exit {
     let message = format!("Stopping container {}", container.name);
     shared.events.tell(&cell.pod(), Some(&container.name), true, "Killing", message);
     let control = match &run.handle {
@@ -269,11 +269,16 @@ async fn end(shared: &Shared, cell: &Cell, container: &Container, run: &mut Run,
             () = hook(handler, Some(&control), &address, container) => {}
             exit = &mut run.exit => return exit,
             () = sleep_until(stop.deadline) => {}
+            sooner = cell.machine_ends(), if !stop.machine => stop = sooner,
         }
     }
     control.signal(SIGTERM);
-    if let Ok(exit) = timeout_at(stop.deadline, &mut run.exit).await {
-        return exit;
+    loop {
+        tokio::select! {
+            exit = &mut run.exit => return exit,
+            () = sleep_until(stop.deadline) => break,
+            sooner = cell.machine_ends(), if !stop.machine => stop = sooner,
+        }
     }
     control.kill();
     (&mut run.exit).await

@@ -141,6 +141,17 @@ impl Cell {
         *self.stop.borrow()
     }
 
+    /// The order that the whole machine ends, which may come while this pod is ending on its own account.
+    pub(crate) async fn machine_ends(&self) -> Stop {
+        let mut receiver = self.stop.subscribe();
+        let ordered = receiver.wait_for(|stop| stop.is_some_and(|stop| stop.machine)).await.map(|stop| *stop);
+        match ordered {
+            Ok(Some(stop)) => stop,
+            // The sender is a field of this cell, so it lives as long as whoever waits here.
+            _ => std::future::pending().await,
+        }
+    }
+
     pub(crate) async fn stop_requested(&self) -> Stop {
         let mut receiver = self.stop.subscribe();
         loop {

@@ -62,7 +62,6 @@ pub fn objects(listen: SocketAddr) -> Vec<Value> {
                     "enableLLMInferenceServiceTLS": false,
                 }).to_string(),
                 // Pods are processes here, so they see the folders that `file://` names.
-                "storageInitializer": json!({"localPaths": true}).to_string(),
             },
         }),
     ]

@@ -6,6 +6,7 @@ mod folder;
 mod inline;
 mod observe;
 mod progress;
+mod restart;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -146,6 +147,7 @@ pub async fn prepare(options: Options) -> Result<Prepared, StartError> {
     for object in cluster::objects(listen) {
         put(&client, &object).await?;
     }
+    restart::forget(&client).await.map_err(|error| broken(&error))?;
     Ok(Prepared { options, folder, listener, listen, api, token, client, logs })
 }
 

@@ -56,6 +56,8 @@ pub struct Step {
     pub text: String,
 }
 
+/// How long a service may be without a part before that is worth a line.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Engines write long lines; a terminal is narrow.
 const LONGEST_LINE: usize = 160;
 
@@ -69,10 +71,18 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct Service {
     ready: Option<bool>,
-    complaint: Option<String>,
+    /// Why it is not Ready, since when, and whether that was said.
+    complaint: Option<Complaint>,
     engines: Option<(usize, usize)>,
     url: Option<String>,
     model: String,
+}
+
+#[derive(Debug)]
+struct Complaint {
+    text: String,
+    since: Duration,
+    said: bool,
 }
 
 #[derive(Debug)]
@@ -120,9 +130,8 @@ impl Progress {
                 }
                 // Unknown is no complaint: it only says that a part has not reported yet.
                 let complaint = ready.filter(|c| c["status"] == "False").map(complaint_text);
-                if complaint.is_some() && complaint != known.complaint {
-                    say(&name, "waiting", complaint.clone().unwrap_or_default());
-                    known.complaint = complaint;
+                if complaint.as_ref() != known.complaint.as_ref().map(|known| &known.text) {
+                    known.complaint = complaint.map(|text| Complaint { text, since: at, said: false });
                 }
                 known.ready = Some(is_ready);
             }
@@ -152,6 +161,23 @@ impl Progress {
                     pod.says = Some(line.clone());
                     say(&pod.service, "engine", line);
                 }
+            }
+        }
+        steps
+    }
+
+    /// What has kept services from being Ready for a while. Everything waits for something in its first moment, which is
+    /// nothing to tell.
+    pub fn complaints(&mut self, at: Duration) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (name, service) in &mut self.services {
+            if let Some(complaint) = &mut service.complaint
+                && !complaint.said
+                && at.saturating_sub(complaint.since) >= PATIENCE
+            {
+                complaint.said = true;
+                let text = complaint.text.clone();
+                steps.push(Step { at, service: Some(name.clone()), step: "waiting", text });
             }
         }
         steps
@@ -264,7 +290,6 @@ mod tests {
             said,
             [
                 "merged preset",
-                "waiting MinimumReplicasUnavailable: m",
                 "objects 9 made",
                 "engines 1 starting",
                 "engines 2 starting",
@@ -277,5 +302,15 @@ mod tests {
             progress.served().next(),
             Some(("default/x", "http://127.0.0.1:8080/default/x", "acme/x"))
         );
+    }
+
+    #[test]
+    fn what_keeps_a_service_waiting_is_said_once_it_lasts() {
+        let mut progress = Progress::default();
+        progress.observe(Sighting::Service(service("False", "Unschedulable")), Duration::from_secs(1));
+        assert_eq!(progress.complaints(Duration::from_secs(2)), []);
+        let said = progress.complaints(Duration::from_secs(4));
+        assert_eq!(said[0].text, "Unschedulable: m");
+        assert_eq!(progress.complaints(Duration::from_secs(9)), [], "once");
     }
 }
