@@ -38,12 +38,7 @@ pub(crate) async fn pass(context: Context, key: ConfigKey) -> Next {
         Err(PublishError::Outdated) => Next::Retry,
         Err(error) => {
             tracing::warn!(config = %key.name, %error, "config not looked after");
-            let failed = plan::Event {
-                type_: plan::EventType::Warning,
-                reason: "Error".to_owned(),
-                message: format!("Reconciliation failed: {error}"),
-            };
-            publish::events(&context.config_recorder, &config, &[failed]).await;
+            context.of_configs.warn(&config, &error).await;
             Next::Retry
         }
     }
@@ -52,6 +47,6 @@ pub(crate) async fn pass(context: Context, key: ConfigKey) -> Next {
 async fn say(context: &Context, config: &Arc<Value>, judged: &ConfigJudged) -> Result<(), PublishError> {
     let status = serde_json::to_value(&judged.status).unwrap_or_default();
     publish::status(&context.client, &context.stores, config, status).await?;
-    publish::events(&context.config_recorder, config, &judged.events).await;
+    context.of_configs.announce(config, &judged.events).await;
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! ([`affected`]) is a function of data, and so is everything that is decided about a service.
 
 pub mod affected;
+mod announce;
 mod apply;
 mod certificates;
 mod configs;
@@ -21,10 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compose::Facts;
-use kube::runtime::events::{Recorder, Reporter};
 use tokio::sync::{mpsc, watch};
 
 use crate::affected::services;
+use crate::announce::Announcer;
 use crate::reconcile::Context;
 use crate::stores::{Stores, watch_all};
 
@@ -94,13 +95,10 @@ pub async fn run(
     let (service_sender, service_keys) = mpsc::unbounded_channel();
     let (config_sender, config_keys) = mpsc::unbounded_channel();
     let (watching, mut listed) = watch_all(&client, &stores, change_sender, stop.clone());
-    let recorder = |controller: &str| {
-        Recorder::new(client.clone(), Reporter { controller: controller.to_owned(), instance: None })
-    };
     let context = Context {
-        recorder: recorder("LLMInferenceServiceController"),
-        config_recorder: recorder("LLMInferenceServiceConfigController"),
-        client: client.clone(),
+        of_services: Announcer::new(client.clone(), "LLMInferenceServiceController"),
+        of_configs: Announcer::new(client.clone(), "LLMInferenceServiceConfigController"),
+        client,
         stores: stores.clone(),
         memory: apply::Memory::default(),
         reach: Arc::new(reach(&options)),
@@ -129,15 +127,15 @@ pub async fn run(
         }
     };
     let concurrency = context.options.concurrency;
-    let of_services = context.clone();
-    let of_configs = context.clone();
+    let for_services = context.clone();
+    let for_configs = context.clone();
     tokio::join!(
         naming,
         queue::run(service_keys, concurrency, SERVICE_DEBOUNCE, stop.clone(), move |key| {
-            reconcile::pass(of_services.clone(), key)
+            reconcile::pass(for_services.clone(), key)
         }),
         queue::run(config_keys, concurrency, CONFIG_DEBOUNCE, stop, move |key| {
-            configs::pass(of_configs.clone(), key)
+            configs::pass(for_configs.clone(), key)
         }),
     );
     let _ = watching.await;

@@ -1,11 +1,9 @@
-//! Writes what was judged: the status if it differs, and the events.
+//! Writes the status that was judged, if it differs.
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use kinds::ObjectKey;
 use kube::api::{DynamicObject, PostParams};
-use kube::runtime::events::{Event, EventType, Recorder};
 use serde_json::Value;
 
 use crate::apply::api;
@@ -54,33 +52,5 @@ pub(crate) async fn status(
         Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(false),
         Err(kube::Error::Api(answer)) if answer.code == 409 => Err(PublishError::Outdated),
         Err(error) => Err(PublishError::NotTaken(error.to_string())),
-    }
-}
-
-/// Records the events on the object. An event that cannot be written is logged and left: nobody acts on events.
-pub(crate) async fn events(recorder: &Recorder, object: &Value, events: &[plan::Event]) {
-    let reference = ObjectReference {
-        api_version: object["apiVersion"].as_str().map(str::to_owned),
-        kind: object["kind"].as_str().map(str::to_owned),
-        name: object["metadata"]["name"].as_str().map(str::to_owned),
-        namespace: object["metadata"]["namespace"].as_str().map(str::to_owned),
-        uid: object["metadata"]["uid"].as_str().map(str::to_owned),
-        ..ObjectReference::default()
-    };
-    for event in events {
-        let type_ = match event.type_ {
-            plan::EventType::Normal => EventType::Normal,
-            plan::EventType::Warning => EventType::Warning,
-        };
-        let written = Event {
-            type_,
-            reason: event.reason.clone(),
-            note: Some(event.message.clone()),
-            action: event.reason.clone(),
-            secondary: None,
-        };
-        if let Err(error) = recorder.publish(&written, &reference).await {
-            tracing::debug!(reason = event.reason, %error, "event not recorded");
-        }
     }
 }

@@ -18,6 +18,8 @@ use tokio::time::Instant;
 pub(crate) enum Next {
     /// Nothing to do until something changes.
     AwaitChange,
+    /// Something was written; look at what the server made of it.
+    Again,
     /// Something failed that may work later; the delay grows with each failure in a row.
     Retry,
 }
@@ -64,6 +66,7 @@ pub(crate) async fn run<K, F, Fut>(
                 running.remove(&key);
                 let delay = match next {
                     Next::AwaitChange => { failures.remove(&key); None }
+                    Next::Again => { failures.remove(&key); Some(Duration::ZERO) }
                     Next::Retry => {
                         let count = failures.entry(key.clone()).or_default();
                         *count += 1;

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::keys::{SERVICE_FINALIZER, STOP};
 use compose::Facts;
 use jiff::Timestamp;
-use kube::runtime::events::Recorder;
 use plan::{Change, Plan, Reach, Seen};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::affected::{API_VERSION, ServiceKey};
+use crate::announce::Announcer;
 use crate::apply::{Applied, ApplyError, Memory, apply};
 use crate::gather::gather;
 use crate::queue::Next;
@@ -25,9 +25,9 @@ pub(crate) struct Context {
     pub(crate) stores: Stores,
     pub(crate) memory: Memory,
     /// Events on services.
-    pub(crate) recorder: Recorder,
+    pub(crate) of_services: Announcer,
     /// Events on configs.
-    pub(crate) config_recorder: Recorder,
+    pub(crate) of_configs: Announcer,
     pub(crate) options: Arc<Options>,
     /// What configs reach which services.
     pub(crate) reach: Arc<Reach>,
@@ -85,6 +85,7 @@ pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
     }
     let retry = applied.errors.iter().any(|(_, error)| error.may_pass());
     // 5. judge what the server answered and what was seen of pods and gateways: pure.
+    let wrote = !applied.changes.is_empty();
     let mut changes = context.untold.take(&key);
     changes.extend(applied.changes);
     let seen = Seen {
@@ -99,8 +100,13 @@ pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
     let status = serde_json::to_value(&judged.status).unwrap_or_default();
     match publish::status(&context.client, &context.stores, &facts.service, status).await {
         Ok(_) => {
-            publish::events(&context.recorder, &facts.service, &judged.events).await;
-            if retry { Next::Retry } else { Next::AwaitChange }
+            context.of_services.announce(&facts.service, &judged.events).await;
+            match (retry, wrote) {
+                (true, _) => Next::Retry,
+                // What the server made of it may matter to another child: a Service's address to the certificate.
+                (false, true) => Next::Again,
+                (false, false) => Next::AwaitChange,
+            }
         }
         Err(error) => {
             tracing::debug!(service = %key.name, %error, "status not published");
@@ -122,12 +128,7 @@ async fn facts(context: &Context, key: &ServiceKey) -> Option<Facts> {
         Ok(facts) => Some(facts),
         Err((service, error)) => {
             tracing::error!(service = %key.name, %error, "the settings of the installation cannot be read");
-            let failed = plan::Event {
-                type_: plan::EventType::Warning,
-                reason: "Error".to_owned(),
-                message: format!("Reconciliation failed: {error}"),
-            };
-            publish::events(&context.recorder, &service, &[failed]).await;
+            context.of_services.warn(&service, &error).await;
             None
         }
     }

@@ -68,7 +68,8 @@ impl World {
     pub(crate) async fn start_without(absent: &str) -> Self {
         let server = ApiServer::new(apiserver::Options::default()).unwrap();
         let tap = Tap { server: server.clone(), log: Arc::default() };
-        let client = Client::new(server, TEAM);
+        let client = Client::new(server.clone(), TEAM);
+        tokio::spawn(async move { server.run_collector().await });
         let mut world = World { client, tap, running: None, markers: AtomicUsize::new(0) };
         for definition in definitions().into_iter().filter(|definition| definition["metadata"]["name"] != absent) {
             world.put(definition).await;
@@ -209,7 +210,7 @@ impl World {
             let before = self.writes().len();
             // Services are looked at in the order of their changes, so when this one was, the others were.
             let name = format!("marker-{}", self.markers.fetch_add(1, Ordering::SeqCst));
-            let mut marker = service(&name, json!({}));
+            let mut marker = service(&name, json!({"model": {"uri": "hf://org/marker", "name": name}}));
             marker["metadata"]["annotations"] = json!({"serving.kserve.io/stop": "true"});
             self.put(marker).await;
             self.until("LLMInferenceService", &name, |marker| marker["status"]["conditions"].is_array()).await;
