@@ -48,16 +48,21 @@ pub fn services(objects: &Objects, change: &Change, system_namespace: &str) -> B
                 namespace: namespace.unwrap_or_default().to_owned(),
                 name: key.name.clone(),
             }]);
-            for group in [&change.before, &change.after].into_iter().flatten().filter_map(|o| routing_group(o)) {
+            for group in
+                [&change.before, &change.after].into_iter().flatten().filter_map(|o| routing_group(o))
+            {
                 affected.extend(matching(objects, |service| {
-                    service["metadata"]["namespace"].as_str() == namespace && routing_group(service) == Some(group)
+                    service["metadata"]["namespace"].as_str() == namespace
+                        && routing_group(service) == Some(group)
                 }));
             }
             affected
         }
         // A config of the system namespace serves all namespaces; in a service's own it may shadow one of them.
         "LLMInferenceServiceConfig" => in_namespace_or_all(objects, namespace, system_namespace),
-        "ConfigMap" if key.name == SETTINGS && namespace == Some(system_namespace) => matching(objects, |_| true),
+        "ConfigMap" if key.name == SETTINGS && namespace == Some(system_namespace) => {
+            matching(objects, |_| true)
+        }
         "ConfigMap" | "ServiceAccount" => {
             let mut affected = owner(change);
             affected.extend(in_namespace_or_all(objects, namespace, system_namespace));
@@ -66,7 +71,9 @@ pub fn services(objects: &Objects, change: &Change, system_namespace: &str) -> B
         "Secret" => {
             let mut affected = owner(change);
             if affected.is_empty() {
-                affected.extend(matching(objects, |service| service["metadata"]["namespace"].as_str() == namespace));
+                affected.extend(matching(objects, |service| {
+                    service["metadata"]["namespace"].as_str() == namespace
+                }));
             }
             affected
         }
@@ -119,7 +126,11 @@ pub fn configs(objects: &Objects, change: &Change, reach: &Reach) -> BTreeSet<Co
     }
 }
 
-fn in_namespace_or_all(objects: &Objects, namespace: Option<&str>, system_namespace: &str) -> BTreeSet<ServiceKey> {
+fn in_namespace_or_all(
+    objects: &Objects,
+    namespace: Option<&str>,
+    system_namespace: &str,
+) -> BTreeSet<ServiceKey> {
     let everywhere = namespace == Some(system_namespace);
     matching(objects, |service| everywhere || service["metadata"]["namespace"].as_str() == namespace)
 }
@@ -138,7 +149,11 @@ fn matching(objects: &Objects, mut wanted: impl FnMut(&Value) -> bool) -> BTreeS
 /// The service that controls the object, by its owner reference. Cluster-scoped children have none, they carry the
 /// service's name and namespace in their labels.
 fn owner(change: &Change) -> BTreeSet<ServiceKey> {
-    [&change.before, &change.after].into_iter().flatten().filter_map(|object| controlling_service(object)).collect()
+    [&change.before, &change.after]
+        .into_iter()
+        .flatten()
+        .filter_map(|object| controlling_service(object))
+        .collect()
 }
 
 pub(crate) fn controlling_service(object: &Value) -> Option<ServiceKey> {
@@ -190,7 +205,10 @@ mod tests {
     fn names(change: Value) -> Vec<String> {
         let key = ObjectKey::of(&change).unwrap();
         let change = Change { key, before: None, after: Some(change.into()) };
-        services(&cluster(), &change, "kserve").into_iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect()
+        services(&cluster(), &change, "kserve")
+            .into_iter()
+            .map(|s| format!("{}/{}", s.namespace, s.name))
+            .collect()
     }
 
     #[test]
@@ -235,9 +253,7 @@ mod tests {
 
     #[test]
     fn a_definition_of_an_optional_kind_concerns_every_service() {
-        let definition = |name: &str| {
-            json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}})
-        };
+        let definition = |name: &str| json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}});
         assert_eq!(names(definition("leaderworkersets.leaderworkerset.x-k8s.io")).len(), 4);
         assert_eq!(names(definition("cups.tea.example.org")), [""; 0]);
     }

@@ -101,7 +101,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_is_named_by_what_it_says_and_cut_to_what_the_api_takes() {
-        let service = tower::service_fn(|_| async { Err::<http::Response<kube::client::Body>, _>("not asked") });
+        let service =
+            tower::service_fn(|_| async { Err::<http::Response<kube::client::Body>, _>("not asked") });
         let announcer = Announcer::new(kube::Client::new(service, "a"), "c");
         let said = |message: &str| {
             let event = plan::Event {

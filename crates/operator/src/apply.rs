@@ -202,8 +202,10 @@ pub(crate) async fn delete_one(
         return Ok(false);
     }
     let uid = live["metadata"]["uid"].as_str().map(str::to_owned);
-    let params =
-        DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::background() };
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid, resource_version: None }),
+        ..DeleteParams::background()
+    };
     match api(client, key).delete(&key.name, &params).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
@@ -234,15 +236,19 @@ fn controller_uid(object: &Value) -> Option<&str> {
 
 fn refusal(error: kube::Error, key: &ObjectKey) -> ApplyError {
     match error {
-        kube::Error::Api(status) if status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty()) => {
+        kube::Error::Api(status)
+            if status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty()) =>
+        {
             ApplyError::KindNotServed { kind: key.kind.clone(), api_version: key.api_version.clone() }
         }
         kube::Error::Api(status) if status.code == 409 && status.message.starts_with(FIELD_CONFLICT) => {
             ApplyError::NotOurs
         }
-        kube::Error::Api(status) => {
-            ApplyError::Refused { code: status.code, reason: status.reason.clone(), message: status.message.clone() }
-        }
+        kube::Error::Api(status) => ApplyError::Refused {
+            code: status.code,
+            reason: status.reason.clone(),
+            message: status.message.clone(),
+        },
         other => ApplyError::Unreachable(other.to_string()),
     }
 }
@@ -267,7 +273,8 @@ fn fingerprint(object: &Value) -> u64 {
 
 fn hash_metadata(metadata: &Value, hasher: &mut DefaultHasher) {
     for (name, value) in metadata.as_object().into_iter().flatten() {
-        if !matches!(name.as_str(), "resourceVersion" | "generation" | "managedFields" | "creationTimestamp") {
+        if !matches!(name.as_str(), "resourceVersion" | "generation" | "managedFields" | "creationTimestamp")
+        {
             name.hash(hasher);
             hash_value(value, hasher);
         }

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use kinds::Objects;
 use plan::{CertificateOrder, Issued, Verdict};
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType,
+};
 use serde_json::Value;
 
 /// The Secrets of all orders: as they are where their data will do, newly issued where not.
@@ -11,16 +13,20 @@ use serde_json::Value;
 /// # Errors
 /// In words, if a name cannot stand in a certificate. Then nothing of the plan may be applied, for pods would wait for
 /// the Secret for ever.
-pub(crate) fn issue(orders: &[CertificateOrder], live: &Objects, now: Timestamp) -> Result<Vec<Value>, String> {
+pub(crate) fn issue(
+    orders: &[CertificateOrder],
+    live: &Objects,
+    now: Timestamp,
+) -> Result<Vec<Value>, String> {
     orders
         .iter()
         .map(|order| {
             let existing = live.get_key(&order.key());
             match (order.verdict(existing.map(AsRef::as_ref), now), existing) {
                 (Verdict::Keep, Some(existing)) => Ok(order.keeping(existing)),
-                (Verdict::Keep | Verdict::Issue(_), _) => {
-                    self_signed(order, now).map(|issued| order.with(&issued, now)).map_err(|error| error.to_string())
-                }
+                (Verdict::Keep | Verdict::Issue(_), _) => self_signed(order, now)
+                    .map(|issued| order.with(&issued, now))
+                    .map_err(|error| error.to_string()),
             }
         })
         .collect()
@@ -77,7 +83,11 @@ mod tests {
         assert_eq!(order("x.a.svc").verdict(Some(&secret), now), Verdict::Keep);
         assert!(matches!(order("y.a.svc").verdict(Some(&secret), now), Verdict::Issue(_)));
         let live = Objects::from_documents([secret.clone()]).unwrap();
-        assert_eq!(issue(&[order("x.a.svc")], &live, now).unwrap()[0]["data"], secret["data"], "the key is kept");
+        assert_eq!(
+            issue(&[order("x.a.svc")], &live, now).unwrap()[0]["data"],
+            secret["data"],
+            "the key is kept"
+        );
     }
 
     #[test]

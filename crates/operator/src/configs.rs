@@ -17,7 +17,8 @@ use crate::{finalizer, publish};
 pub(crate) async fn pass(context: Context, key: ConfigKey) -> Next {
     let found = {
         let objects = context.stores.read();
-        let config = objects.get(API_VERSION, "LLMInferenceServiceConfig", Some(&key.namespace), &key.name).cloned();
+        let config =
+            objects.get(API_VERSION, "LLMInferenceServiceConfig", Some(&key.namespace), &key.name).cloned();
         config.map(|config| {
             let services = objects.of_kind(API_VERSION, "LLMInferenceService").map(|(_, service)| &**service);
             let judged = plan::judge_config(&config, services, &context.reach, Timestamp::now());

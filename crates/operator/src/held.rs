@@ -15,7 +15,9 @@ const IDENTITY_IN_METADATA: [&str; 2] = ["name", "namespace"];
 /// `false` costs one apply, so whatever cannot be told without the schema is `false`. Values that the server writes in
 /// another way than we do (`1024Mi` for `1Gi`) are among that.
 pub(crate) fn is_held(wanted: &Value, live: &Value, manager: &str) -> bool {
-    let (Some(wanted_fields), Some(live_fields)) = (wanted.as_object(), live.as_object()) else { return false };
+    let (Some(wanted_fields), Some(live_fields)) = (wanted.as_object(), live.as_object()) else {
+        return false;
+    };
     let Some(record) = record(live, manager, &wanted["apiVersion"]) else { return false };
     has_fields(wanted_fields, live_fields, record, &IDENTITY)
 }
@@ -80,7 +82,8 @@ fn has_items(wanted: &[Value], live: &[Value], record: &Map<String, Value>) -> b
         places.push(place);
     }
     places.sort_unstable();
-    places.len() == wanted.len() && places.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1)
+    places.len() == wanted.len()
+        && places.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1)
 }
 
 /// Where the recorded item stands in both lists, if it is held.
@@ -92,13 +95,14 @@ fn item(wanted: &[Value], live: &[Value], step: &str, fields: &Value) -> Option<
     }
     let key: Map<String, Value> = serde_json::from_str(step.strip_prefix("k:")?).ok()?;
     // The server fills in parts of a key that we leave out, such as the protocol of a port.
-    let mut candidates = wanted
+    let mut candidates = wanted.iter().enumerate().filter(|(_, item)| {
+        key.iter().all(|(name, value)| item.get(name).is_none_or(|known| known == value))
+    });
+    let ((wanted_at, wanted), None) = (candidates.next()?, candidates.next()) else { return None };
+    let (live_at, live) = live
         .iter()
         .enumerate()
-        .filter(|(_, item)| key.iter().all(|(name, value)| item.get(name).is_none_or(|known| known == value)));
-    let ((wanted_at, wanted), None) = (candidates.next()?, candidates.next()) else { return None };
-    let (live_at, live) =
-        live.iter().enumerate().find(|(_, item)| key.iter().all(|(name, value)| item.get(name) == Some(value)))?;
+        .find(|(_, item)| key.iter().all(|(name, value)| item.get(name) == Some(value)))?;
     has(wanted, live, fields.as_object()?).then_some((wanted_at, live_at))
 }
 
@@ -194,7 +198,9 @@ mod tests {
     #[test]
     fn a_field_that_is_wanted_and_not_ours_is_to_be_applied() {
         assert!(!held(|wanted, _| wanted["spec"]["replicas"] = json!(3)));
-        assert!(!held(|wanted, _| wanted["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"})));
+        assert!(!held(
+            |wanted, _| wanted["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"})
+        ));
     }
 
     #[test]

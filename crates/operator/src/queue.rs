@@ -47,7 +47,8 @@ pub(crate) async fn run<K, F, Fut>(
         let key = keys.recv().await?;
         Some((ScheduleRequest { message: key, run_at: Instant::now() }, keys))
     });
-    let later = unfold(again_receiver, |mut again| async move { again.recv().await.map(|request| (request, again)) });
+    let later =
+        unfold(again_receiver, |mut again| async move { again.recv().await.map(|request| (request, again)) });
     let requests = pin!(futures_util::stream::select(Box::pin(now), Box::pin(later)));
     let mut due = pin!(debounced_scheduler(requests, debounce));
     let mut running = HashSet::new();

@@ -121,7 +121,8 @@ pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
 async fn facts(context: &Context, key: &ServiceKey) -> Option<Facts> {
     let gathered = {
         let objects = context.stores.read();
-        let service = objects.get(API_VERSION, "LLMInferenceService", Some(&key.namespace), &key.name)?.clone();
+        let service =
+            objects.get(API_VERSION, "LLMInferenceService", Some(&key.namespace), &key.name)?.clone();
         gather(&objects, key, &context.options)?.map_err(|error| (service, error))
     };
     match gathered {
@@ -158,8 +159,9 @@ async fn carry_out(context: &Context, plan: &Plan, facts: &Facts) -> Applied {
             };
         }
     };
-    let steps: Vec<&[Value]> =
-        std::iter::once(certificates.as_slice()).chain(plan.steps.iter().map(|step| step.objects.as_slice())).collect();
+    let steps: Vec<&[Value]> = std::iter::once(certificates.as_slice())
+        .chain(plan.steps.iter().map(|step| step.objects.as_slice()))
+        .collect();
     apply(&context.client, &context.stores, &context.memory, &steps, &plan.absent).await
 }
 

@@ -82,7 +82,8 @@ impl Stores {
 
 /// Resource versions are opaque to clients, but every API server counts; one that is not a number always wins.
 fn is_newer(candidate: &Value, known: &Value) -> bool {
-    let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse::<u64>().ok());
+    let version =
+        |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse::<u64>().ok());
     match (version(candidate), version(known)) {
         (Some(candidate), Some(known)) => candidate > known,
         _ => true,
@@ -118,7 +119,14 @@ async fn supervise(
     let mut crds_listed = false;
     for kind in WATCHED.iter().filter(|kind| kind.crd.is_none()) {
         waiting.insert((kind.group, kind.version, kind.kind));
-        tokio::spawn(follow(client.clone(), *kind, stores.clone(), inner_sender.clone(), done_sender.clone(), stop.clone()));
+        tokio::spawn(follow(
+            client.clone(),
+            *kind,
+            stores.clone(),
+            inner_sender.clone(),
+            done_sender.clone(),
+            stop.clone(),
+        ));
     }
     loop {
         tokio::select! {
@@ -175,8 +183,14 @@ fn start_or_stop(
             .is_some_and(|crd| serves(crd, kind.version))
     };
     if served && !running.contains_key(crd) {
-        let task =
-            tokio::spawn(follow(client.clone(), *kind, stores.clone(), changes.clone(), done.clone(), stop.clone()));
+        let task = tokio::spawn(follow(
+            client.clone(),
+            *kind,
+            stores.clone(),
+            changes.clone(),
+            done.clone(),
+            stop.clone(),
+        ));
         running.insert(crd, task);
     } else if !served && let Some(task) = running.remove(crd) {
         task.abort();
@@ -189,9 +203,9 @@ fn start_or_stop(
 
 /// Whether an established CRD serves that version.
 fn serves(crd: &Value, version: &str) -> bool {
-    let established = crd["status"]["conditions"]
-        .as_array()
-        .is_some_and(|conditions| conditions.iter().any(|c| c["type"] == "Established" && c["status"] == "True"));
+    let established = crd["status"]["conditions"].as_array().is_some_and(|conditions| {
+        conditions.iter().any(|c| c["type"] == "Established" && c["status"] == "True")
+    });
     let served = crd["spec"]["versions"]
         .as_array()
         .is_some_and(|versions| versions.iter().any(|v| v["name"] == version && v["served"] == true));
@@ -208,7 +222,8 @@ async fn follow(
     mut stop: watch::Receiver<bool>,
 ) {
     let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
-    let config = kind.labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels));
+    let config =
+        kind.labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels));
     let mut events = std::pin::pin!(watcher(api, config).default_backoff());
     let mut missing = BTreeSet::new();
     loop {

@@ -37,9 +37,21 @@ pub const WATCHED: &[Watched] = &[
     builtin("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", PART_OF),
     builtin("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", PART_OF),
     builtin("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", PART_OF),
-    optional("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses", "gatewayclasses.gateway.networking.k8s.io"),
+    optional(
+        "gateway.networking.k8s.io",
+        "v1",
+        "GatewayClass",
+        "gatewayclasses",
+        "gatewayclasses.gateway.networking.k8s.io",
+    ),
     optional("gateway.networking.k8s.io", "v1", "Gateway", "gateways", "gateways.gateway.networking.k8s.io"),
-    optional("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes", "httproutes.gateway.networking.k8s.io"),
+    optional(
+        "gateway.networking.k8s.io",
+        "v1",
+        "HTTPRoute",
+        "httproutes",
+        "httproutes.gateway.networking.k8s.io",
+    ),
     optional(
         "inference.networking.k8s.io",
         "v1",
@@ -87,11 +99,18 @@ const fn optional(
 impl Watched {
     /// `group/version`, or the version alone for the core group.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// The kind as `kube` addresses it.
     pub fn resource(&self) -> ApiResource {
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(self.group, self.version, self.kind), self.plural)
+        ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(self.group, self.version, self.kind),
+            self.plural,
+        )
     }
 }

@@ -29,7 +29,9 @@ async fn a_config_says_who_uses_it_and_goes_when_nobody_does() {
     world.until_gone(CONFIG, "shared").await;
     assert_eq!(
         world.events("shared").await,
-        ["DeletionBlocked: Cannot delete LLMInferenceServiceConfig team/shared: referenced by 1 LLMInferenceService(s)"]
+        [
+            "DeletionBlocked: Cannot delete LLMInferenceServiceConfig team/shared: referenced by 1 LLMInferenceService(s)"
+        ]
     );
 }
 

@@ -18,10 +18,15 @@ async fn an_object_of_somebody_else_is_not_taken_over() {
     world.put(theirs).await;
     world.put(service("demo", json!({}))).await;
     let refused = world
-        .until("LLMInferenceService", "demo", |it| because(it, "MainWorkloadReady", "ReconcileSingleNodeWorkloadError"))
+        .until("LLMInferenceService", "demo", |it| {
+            because(it, "MainWorkloadReady", "ReconcileSingleNodeWorkloadError")
+        })
         .await;
     let message = condition(&refused, "Ready")["message"].as_str().unwrap();
-    assert!(message.contains("Deployment team/demo-kserve: it exists and is not controlled by the service"), "{message}");
+    assert!(
+        message.contains("Deployment team/demo-kserve: it exists and is not controlled by the service"),
+        "{message}"
+    );
     let untouched = world.get("Deployment", "demo-kserve").await.unwrap();
     assert_eq!(untouched["spec"]["template"]["spec"]["containers"][0]["image"], "theirs:1");
     assert!(untouched["metadata"]["ownerReferences"].is_null());
@@ -43,7 +48,9 @@ async fn a_service_of_somebody_else_is_not_taken_over() {
         .await;
     world.put(service("demo", json!({}))).await;
     world
-        .until("LLMInferenceService", "demo", |it| because(it, "MainWorkloadReady", "ReconcileWorkloadServiceError"))
+        .until("LLMInferenceService", "demo", |it| {
+            because(it, "MainWorkloadReady", "ReconcileWorkloadServiceError")
+        })
         .await;
     let untouched = world.get("Service", "demo-kserve-workload-svc").await.unwrap();
     assert_eq!(untouched["spec"]["selector"], json!({"app": "theirs"}));
@@ -58,12 +65,15 @@ async fn writes_that_fail_once_are_made_again_and_told_once() {
     world.fail_once("PUT llminferenceservices/demo/status", 409, "Conflict");
     world.put(service("demo", json!({"router": routed()}))).await;
     world.until("HTTPRoute", "demo-kserve-route", |it| it["spec"].is_object()).await;
-    let it = world.until("LLMInferenceService", "demo", |it| because(it, "HTTPRoutesReady", "HTTPRoutesNotReady")).await;
+    let it = world
+        .until("LLMInferenceService", "demo", |it| because(it, "HTTPRoutesReady", "HTTPRoutesNotReady"))
+        .await;
     assert_eq!(condition(&it, "MainWorkloadReady")["reason"], "Progressing");
     world.settle().await;
     assert!(world.has_failed());
     let events = world.events("demo").await;
-    let created = |name: &str| events.iter().filter(|event| event.ends_with(&format!(" {TEAM}/{name}"))).count();
+    let created =
+        |name: &str| events.iter().filter(|event| event.ends_with(&format!(" {TEAM}/{name}"))).count();
     for name in ["demo-kserve", "demo-kserve-workload-svc", "demo-epp-service", "demo-kserve-route"] {
         assert_eq!(created(name), 1, "{name}: {events:#?}");
     }
@@ -81,15 +91,20 @@ async fn a_status_that_is_not_taken_at_first_is_announced_once() {
     world.settle().await;
     assert!(world.has_failed());
     let events = world.events("demo").await;
-    assert_eq!(events.iter().filter(|event| event.starts_with("LLMInferenceServiceReady")).count(), 1, "{events:#?}");
+    assert_eq!(
+        events.iter().filter(|event| event.starts_with("LLMInferenceServiceReady")).count(),
+        1,
+        "{events:#?}"
+    );
 }
 
 #[tokio::test]
 async fn a_config_that_comes_later_heals_the_service() {
     let world = World::start().await;
     world.put(service("demo", json!({"baseRefs": [{"name": "late"}]}))).await;
-    let waiting =
-        world.until("LLMInferenceService", "demo", |it| because(it, "PresetsCombined", "ConfigNotFound")).await;
+    let waiting = world
+        .until("LLMInferenceService", "demo", |it| because(it, "PresetsCombined", "ConfigNotFound"))
+        .await;
     assert!(condition(&waiting, "Ready")["message"].as_str().unwrap().contains("late"));
     world.settle().await;
     assert_eq!(world.names("Deployment").await, [""; 0]);
@@ -104,7 +119,9 @@ async fn what_cannot_be_served_is_said_on_its_condition() {
     let world = World::start().await;
     world.put(service("demo", json!({"model": {"uri": "ftp://x/y", "name": "y"}, "router": routed()}))).await;
     let refused = world
-        .until("LLMInferenceService", "demo", |it| because(it, "MainWorkloadReady", "ReconcileSingleNodeWorkloadError"))
+        .until("LLMInferenceService", "demo", |it| {
+            because(it, "MainWorkloadReady", "ReconcileSingleNodeWorkloadError")
+        })
         .await;
     assert!(condition(&refused, "Ready")["message"].as_str().unwrap().contains("ftp://x/y"));
     world.settle().await;
@@ -126,14 +143,18 @@ async fn a_kind_that_the_cluster_learns_later_is_used_then() {
     });
     world.put(service("demo", spec)).await;
     let refused = world
-        .until("LLMInferenceService", "demo", |it| because(it, "WorkerWorkloadReady", "ReconcileMultiNodeWorkloadError"))
+        .until("LLMInferenceService", "demo", |it| {
+            because(it, "WorkerWorkloadReady", "ReconcileMultiNodeWorkloadError")
+        })
         .await;
     let message = condition(&refused, "Ready")["message"].as_str().unwrap();
     assert!(message.contains("no matches for kind \"LeaderWorkerSet\""), "{message}");
     world.put(definition(GROUPS)).await;
     world.until("LeaderWorkerSet", "demo-kserve-mn", |it| it["spec"].is_object()).await;
     world
-        .until("LLMInferenceService", "demo", |it| !because(it, "WorkerWorkloadReady", "ReconcileMultiNodeWorkloadError"))
+        .until("LLMInferenceService", "demo", |it| {
+            !because(it, "WorkerWorkloadReady", "ReconcileMultiNodeWorkloadError")
+        })
         .await;
 }
 
@@ -150,6 +171,8 @@ async fn settings_that_cannot_be_read_are_told_and_heal() {
     world.put(service("demo", json!({}))).await;
     let told = world.until_event("demo", "Error").await;
     assert!(told.contains("ingress"), "{told}");
-    world.put(settings(r#"{"ingressGateway": "kserve/gateway", "kserveIngressGateway": "kserve/gateway"}"#)).await;
+    world
+        .put(settings(r#"{"ingressGateway": "kserve/gateway", "kserveIngressGateway": "kserve/gateway"}"#))
+        .await;
     world.until("LLMInferenceService", "demo", |it| because(it, "MainWorkloadReady", "Progressing")).await;
 }

@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 /// The namespace of every service here.
 pub(crate) const TEAM: &str = "team";
 /// Longer than anything takes on a loaded machine; a test that waits in vain fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Group, version, kind, plural and whether it is namespaced, of what the stories touch.
 const KINDS: &[(&str, &str, &str, &str, bool)] = &[
@@ -71,13 +71,22 @@ impl World {
         let client = Client::new(server.clone(), TEAM);
         tokio::spawn(async move { server.run_collector().await });
         let mut world = World { client, tap, running: None, markers: AtomicUsize::new(0) };
-        for definition in definitions().into_iter().filter(|definition| definition["metadata"]["name"] != absent) {
+        for definition in
+            definitions().into_iter().filter(|definition| definition["metadata"]["name"] != absent)
+        {
             world.put(definition).await;
         }
         for object in surroundings() {
             world.put(object).await;
         }
-        world.report("Gateway", "kserve", "gateway", json!({"addresses": [{"type": "IPAddress", "value": "203.0.113.7"}]})).await;
+        world
+            .report(
+                "Gateway",
+                "kserve",
+                "gateway",
+                json!({"addresses": [{"type": "IPAddress", "value": "203.0.113.7"}]}),
+            )
+            .await;
         world.start_operator();
         world
     }
@@ -98,9 +107,12 @@ impl World {
     }
 
     fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
-        let (group, version, kind, plural, namespaced) =
-            KINDS.iter().find(|(_, _, name, ..)| *name == kind).unwrap_or_else(|| panic!("{kind} is not among KINDS"));
-        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+        let (group, version, kind, plural, namespaced) = KINDS
+            .iter()
+            .find(|(_, _, name, ..)| *name == kind)
+            .unwrap_or_else(|| panic!("{kind} is not among KINDS"));
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
         if *namespaced {
             Api::namespaced_with(self.client.clone(), namespace, &resource)
         } else {
@@ -213,7 +225,8 @@ impl World {
             let mut marker = service(&name, json!({"model": {"uri": "hf://org/marker", "name": name}}));
             marker["metadata"]["annotations"] = json!({"serving.kserve.io/stop": "true"});
             self.put(marker).await;
-            self.until("LLMInferenceService", &name, |marker| marker["status"]["conditions"].is_array()).await;
+            self.until("LLMInferenceService", &name, |marker| marker["status"]["conditions"].is_array())
+                .await;
             if self.writes().len() == before {
                 return;
             }
@@ -254,7 +267,11 @@ impl World {
             let is_it = data["regarding"]["name"] == name && data["reason"] == reason;
             is_it.then(|| data["note"].as_str().unwrap_or_default().to_owned())
         }));
-        tokio::time::timeout(PATIENCE, notes.next()).await.ok().flatten().unwrap_or_else(|| panic!("no {reason} on {name}"))
+        tokio::time::timeout(PATIENCE, notes.next())
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| panic!("no {reason} on {name}"))
     }
 
     /// The events on an object, as `Reason: note`, sorted, each as often as it was recorded.
