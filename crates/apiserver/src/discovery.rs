@@ -41,9 +41,13 @@ pub(crate) fn answer(core: &Core, call: &Call, place: &Place) -> Result<Answer, 
                 let list: Vec<Value> = resources.values().flat_map(|r| legacy(r)).collect();
                 let group_version =
                     if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
-                Ok(Answer::ok(
-                    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}),
-                ))
+                let mut body =
+                    json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
+                // The list of the core group has none.
+                if !group.is_empty() {
+                    body["apiVersion"] = json!("v1");
+                }
+                Ok(Answer::ok(body))
             }
             None => Ok(missing()),
         },

@@ -174,6 +174,8 @@ impl ApiServer {
             wanted.pretty = true;
         }
         let form = *wanted.as_ref().unwrap_or(&Wanted::JSON);
+        let cached = is_cached(&parts.method, parts.uri.path())
+            .then(|| parts.headers.get(http::header::IF_NONE_MATCH).cloned());
         let answer = async {
             let user = self.core.authenticate(&parts.headers, self.trusted)?;
             let body = collect(body).await?;
@@ -192,9 +194,43 @@ impl ApiServer {
         let only_protobuf = accept.as_deref() == Some(crate::protobuf::MEDIA_TYPE);
         match answer {
             Err(failure) if only_protobuf => protobuf_refusal(&failure),
-            answer => respond(answer, form),
+            answer => {
+                let response = respond(answer, form);
+                match cached {
+                    Some(known) => tagged(response, known.as_ref()),
+                    None => response,
+                }
+            }
         }
     }
+}
+
+/// What kubectl keeps on disk and asks for again: discovery and the API documents.
+fn is_cached(method: &Method, path: &str) -> bool {
+    method == Method::GET && (matches!(path, "/api" | "/apis") || path.starts_with("/openapi/v3"))
+}
+
+/// Names the content in `ETag`; a caller that has it gets a 304 instead.
+fn tagged(mut response: Response<Body>, known: Option<&http::HeaderValue>) -> Response<Body> {
+    use sha2::Digest;
+    use std::fmt::Write;
+    let Body::Full(Some(bytes)) = response.body() else { return response };
+    if response.status() != StatusCode::OK {
+        return response;
+    }
+    let mut tag = String::from("\"");
+    for byte in sha2::Sha256::digest(bytes) {
+        // Writing to a string does not fail.
+        let _ = write!(tag, "{byte:02X}");
+    }
+    tag.push('"');
+    let Ok(tag) = http::HeaderValue::from_str(&tag) else { return response };
+    if known == Some(&tag) {
+        response = Response::new(Body::Full(None));
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    response.headers_mut().insert(http::header::ETAG, tag);
+    response
 }
 
 /// The one thing that is said in protobuf: that protobuf is not.

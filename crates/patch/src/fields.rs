@@ -139,6 +139,16 @@ impl PathSet {
         }
     }
 
+    /// Are all members also those of the other?
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.members.is_subset(&other.members)
+            && self.children.iter().all(|(step, child)| match other.children.get(step) {
+                Some(theirs) => child.is_within(theirs),
+                None => child.is_empty(),
+            })
+    }
+
     /// The members below a step, as paths from there.
     #[must_use]
     pub fn below(&self, step: &Step) -> Option<&Self> {
@@ -240,8 +250,12 @@ impl PathSet {
     /// From `fieldsV1`. None if it is not that.
     #[must_use]
     pub fn from_value(value: &Value) -> Option<Self> {
+        Self::from_map(value.as_object()?)
+    }
+
+    fn from_map(map: &Map<String, Value>) -> Option<Self> {
         let mut set = Self::default();
-        for (key, inner) in value.as_object()? {
+        for (key, inner) in map {
             if key == "." {
                 continue;
             }
@@ -250,7 +264,7 @@ impl PathSet {
             if inner.is_empty() || inner.contains_key(".") {
                 set.members.insert(step.clone());
             }
-            let child = Self::from_value(&Value::Object(inner.clone()))?;
+            let child = Self::from_map(inner)?;
             if !child.is_empty() {
                 set.children.insert(step, child);
             }

@@ -29,7 +29,8 @@ pub(crate) fn run(case: &Case) -> Result<Outcome> {
         let about = yaml::read_value(&std::fs::read_to_string(case.dir.join("case.yaml"))?)?;
         let exchanges: Vec<Exchange> =
             text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context("exchanges.jsonl")?;
-        let client = server(&case.root, &text, about["namespace"].as_str().unwrap_or("case")).await?;
+        let namespace = about["namespace"].as_str().unwrap_or("case");
+        let client = server(&case.root, &text, namespace, "golden/1.0").await?;
         let compact_before = about["notes"]
             .as_str()
             .and_then(|notes| notes.split("compacted by hand before exchange ").nth(1))
@@ -48,7 +49,8 @@ pub(crate) fn run(case: &Case) -> Result<Outcome> {
 }
 
 /// A fresh server with the CRDs that the exchanges mention, and the namespace of the case.
-async fn server(root: &Path, text: &str, namespace: &str) -> Result<Client> {
+/// `agent` is the `User-Agent` of what the recordings do not show; empty: none.
+async fn server(root: &Path, text: &str, namespace: &str, agent: &'static str) -> Result<Client> {
     let user = |token: &str, name: &str, group: &str| apiserver::User {
         token: token.into(),
         name: name.into(),
@@ -61,7 +63,7 @@ async fn server(root: &Path, text: &str, namespace: &str) -> Result<Client> {
         ..apiserver::Options::default()
     };
     let server = apiserver::ApiServer::new(options)?;
-    let client = Client::new(Arc::new(server));
+    let client = Client::new(Arc::new(server), agent);
     let everything = text.contains("/apis?") || text.contains("\"/apis\"") || text.contains("openapi/v3\"");
     for folder in ["crds", "apiserver/crds"] {
         let mut files: Vec<_> = std::fs::read_dir(root.join(folder))?

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{BuiltIn, schema};
 
-/// A column: name, type, where its description comes from (a field, or `=` and words), priority.
+/// A column: name, type, where its description comes from (a field, or `=` and words: those of the original, which describes
+/// some columns by the fields of versions that it serves no more), priority.
 type Column = (&'static str, &'static str, &'static str, u8);
 
 const READY: &str = "=Number of the pod with ready state";
@@ -29,7 +30,21 @@ fn of(kind: &str) -> &'static [Column] {
                 1,
             ),
         ],
-        "ReplicaSet" | "ReplicationController" => &[
+        "ReplicaSet" => &[
+            ("Desired", "integer", "spec.replicas", 0),
+            ("Current", "integer", "status.replicas", 0),
+            ("Ready", "integer", "status.readyReplicas", 0),
+            AGE,
+            CONTAINERS,
+            IMAGES,
+            (
+                "Selector",
+                "string",
+                "=Selector is a label query over pods that should match the replica count. If the selector is empty, it is defaulted to the labels present on the pod template. Label keys and values that must match in order to be controlled by this replica set. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
+                1,
+            ),
+        ],
+        "ReplicationController" => &[
             ("Desired", "integer", "spec.replicas", 0),
             ("Current", "integer", "status.replicas", 0),
             ("Ready", "integer", "status.readyReplicas", 0),
@@ -42,14 +57,24 @@ fn of(kind: &str) -> &'static [Column] {
         "DaemonSet" => &[
             ("Desired", "integer", "status.desiredNumberScheduled", 0),
             ("Current", "integer", "status.currentNumberScheduled", 0),
-            ("Ready", "integer", "status.numberReady", 0),
+            (
+                "Ready",
+                "integer",
+                "=The number of nodes that should be running the daemon pod and have one or more of the daemon pod running and ready.",
+                0,
+            ),
             ("Up-to-date", "integer", "status.updatedNumberScheduled", 0),
             ("Available", "integer", "status.numberAvailable", 0),
             ("Node Selector", "string", "spec.template.spec.nodeSelector", 0),
             AGE,
             CONTAINERS,
             IMAGES,
-            ("Selector", "string", "spec.selector", 1),
+            (
+                "Selector",
+                "string",
+                "=A label query over pods that are managed by the daemon set. Must match in order to be controlled. If empty, defaulted to labels on Pod template. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
+                1,
+            ),
         ],
         "Pod" => &[
             ("Ready", "string", "=The aggregate readiness state of this pod for accepting traffic.", 0),
@@ -98,7 +123,12 @@ fn of(kind: &str) -> &'static [Column] {
         ],
         "HorizontalPodAutoscaler" => &[
             ("Reference", "string", "spec.scaleTargetRef", 0),
-            ("Targets", "string", "spec.metrics", 0),
+            (
+                "Targets",
+                "string",
+                "=metrics contains the specifications for which to use to calculate the desired replica count (the maximum replica count across all metrics will be used).  The desired replica count is calculated multiplying the ratio between the target value and the current value by the current number of pods.  Ergo, metrics used must decrease as the pod count is increased, and vice-versa.  See the individual metric source types for more information about how each type of metric must respond.",
+                0,
+            ),
             ("MinPods", "string", "spec.minReplicas", 0),
             ("MaxPods", "string", "spec.maxReplicas", 0),
             ("Replicas", "string", "status.currentReplicas", 0),

@@ -69,6 +69,16 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
+/// An object of which nothing is set, as the bookmarks of a watch carry it.
+pub(crate) fn empty(built_in: &BuiltIn) -> Value {
+    let mut empty = patch::keys::zero(built_in.group, built_in.kind);
+    // Counted here, not a pointer, in the form that the original keeps.
+    if matches!(built_in.kind, "Deployment" | "ReplicaSet" | "ReplicationController" | "StatefulSet") {
+        empty["spec"]["replicas"] = json!(0);
+    }
+    empty
+}
+
 /// PUT without a resourceVersion overwrites whatever is there.
 pub(crate) fn updates_blindly(resource: &Resource) -> bool {
     match &resource.origin {

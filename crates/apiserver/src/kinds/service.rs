@@ -1,6 +1,5 @@
 //! Cluster IPs and node ports of Services.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
@@ -100,33 +99,26 @@ fn drop_nulls(spec: &mut Value) {
 }
 
 fn free_address(core: &Core) -> String {
-    let listed = core.store.list("/services/");
-    let used: BTreeSet<&str> =
-        listed.objects.iter().filter_map(|o| o.value["spec"]["clusterIP"].as_str()).collect();
     let mut at = core.random.next() % HOSTS;
-    loop {
-        let offset = u32::try_from(at + 1).unwrap_or(1);
-        let address = Ipv4Addr::from(FIRST + offset).to_string();
-        // The range is larger than the number of Services that fit into memory.
-        if !used.contains(address.as_str()) {
-            return address;
+    core.store.with_addresses(|held| {
+        loop {
+            let address = Ipv4Addr::from(FIRST + u32::try_from(at + 1).unwrap_or(1));
+            // The range is larger than the number of Services that fit into memory.
+            if !held.has_address(address) {
+                return address.to_string();
+            }
+            at = (at + 1) % HOSTS;
         }
-        at = (at + 1) % HOSTS;
-    }
+    })
 }
 
 fn free_port(core: &Core) -> u64 {
-    let listed = core.store.list("/services/");
-    let used: BTreeSet<u64> = listed
-        .objects
-        .iter()
-        .flat_map(|o| o.value["spec"]["ports"].as_array().into_iter().flatten())
-        .filter_map(|p| p["nodePort"].as_u64())
-        .collect();
     let width = NODE_PORTS.end - NODE_PORTS.start;
     let start = core.random.next() % width;
-    (0..width)
-        .map(|i| NODE_PORTS.start + (start + i) % width)
-        .find(|port| !used.contains(port))
-        .unwrap_or(NODE_PORTS.start)
+    core.store.with_addresses(|held| {
+        (0..width)
+            .map(|i| NODE_PORTS.start + (start + i) % width)
+            .find(|port| !held.has_node_port(*port))
+            .unwrap_or(NODE_PORTS.start)
+    })
 }

@@ -144,7 +144,19 @@ impl Core {
             }
             let key = scope.key(&name);
             let gone = self.commit(resource, &key, Some(current.revision), Change::Delete(value)).await?;
-            return Ok(gone.ok().map(Outcome::Gone));
+            return Ok(gone.ok().map(|mut gone| {
+                // The answer says what was decided; what watchers see is the object as it was.
+                if resource.is("", "Pod") {
+                    let generation = gone["metadata"]["generation"].as_i64().filter(|_| !marked);
+                    let metadata = metadata(&mut gone);
+                    metadata.insert("deletionTimestamp".into(), json!(self.now()));
+                    metadata.insert("deletionGracePeriodSeconds".into(), json!(0));
+                    if let Some(generation) = generation {
+                        metadata.insert("generation".into(), json!(generation + 1));
+                    }
+                }
+                Outcome::Gone(gone)
+            }));
         }
         let when = (self.options.now)() + jiff::SignedDuration::from_secs(grace);
         let stamp = when.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();

@@ -73,12 +73,12 @@ impl Core {
         ownership: &Ownership,
     ) -> Result<Option<Update>, Failure> {
         let resource = &scope.resource;
-        let old = self.shown(resource, &current.value).into_owned();
-        let name = name_of(&old).to_owned();
-        let Update { mut value, warnings } = self.prepare(call, scope, options, &old, value, ownership)?;
-        if same_object(&value, &old) {
-            metadata(&mut value);
-            return Ok(Some(Update { value: old, warnings }));
+        let old = self.shown(resource, &current.value);
+        let old = old.as_ref();
+        let name = name_of(old).to_owned();
+        let Update { mut value, warnings } = self.prepare(call, scope, options, old, value, ownership)?;
+        if same_object(&value, old) {
+            return Ok(Some(Update { value: old.clone(), warnings }));
         }
         let finished = !value["metadata"]["deletionTimestamp"].is_null()
             && value["metadata"].get("finalizers").is_none()

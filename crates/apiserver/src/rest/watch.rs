@@ -218,7 +218,13 @@ impl Watch {
         if end_of_initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let object = json!({"kind": self.resource.kind, "apiVersion": self.resource.api_version(), "metadata": metadata});
+        let mut object = match self.resource.built_in() {
+            Some(built_in) => crate::kinds::empty(built_in),
+            None => json!({}),
+        };
+        object["kind"] = json!(self.resource.kind);
+        object["apiVersion"] = json!(self.resource.api_version());
+        object["metadata"] = metadata;
         self.send("BOOKMARK", object).await
     }
 

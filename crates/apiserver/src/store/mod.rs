@@ -4,6 +4,7 @@
 //! list is the order of the original's keys. A write names the revision it expects; the memory image changes at
 //! once, the caller answers after the disk has it.
 
+mod addresses;
 mod disk;
 mod log;
 
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
+pub(crate) use addresses::Addresses;
 pub use disk::Error;
 pub(crate) use log::Event;
 use log::Log;
@@ -80,6 +82,7 @@ struct State {
     compacted: u64,
     objects: BTreeMap<String, Arc<Object>>,
     logs: HashMap<String, Log>,
+    addresses: Addresses,
     log_events: usize,
 }
 
@@ -186,6 +189,10 @@ impl Store {
         } else {
             state.objects.insert(key.to_owned(), object.clone());
         }
+        if resource == addresses::SERVICES {
+            let next = (!deleted).then_some(&object.value);
+            state.addresses.changed(old.as_ref().map(|old| &old.value), next);
+        }
         let event = Arc::new(Event { revision, old, object: object.clone(), deleted });
         let limit = state.log_events;
         state.log(resource).push(event, limit);
@@ -193,6 +200,11 @@ impl Store {
         // Queued under the lock, so that the disk sees the order of revisions.
         let durable = self.shared.disk.as_ref().map(|disk| disk.write(object.clone(), deleted));
         Ok(Committed { object, durable })
+    }
+
+    /// Looks at what Services hold.
+    pub(crate) fn with_addresses<T>(&self, look: impl FnOnce(&Addresses) -> T) -> T {
+        look(&self.state().addresses)
     }
 
     /// Forgets the history, as a compaction would: older revisions are expired from now on.
@@ -231,7 +243,11 @@ impl Store {
 impl State {
     fn new(revision: u64, objects: BTreeMap<String, Arc<Object>>, log_events: usize) -> Self {
         let compacted = if objects.is_empty() { 0 } else { revision };
-        Self { revision, compacted, objects, logs: HashMap::new(), log_events }
+        let mut addresses = Addresses::default();
+        for (_, object) in objects.iter().filter(|(key, _)| key.starts_with("/services/")) {
+            addresses.changed(None, Some(&object.value));
+        }
+        Self { revision, compacted, objects, logs: HashMap::new(), addresses, log_events }
     }
 
     fn range(&self, prefix: &str) -> Vec<Arc<Object>> {

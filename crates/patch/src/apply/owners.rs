@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::managed::{Key, Managed};
+use super::managed::{Entry, Key, Managed};
 use super::{Conflicts, Kind};
 use crate::fields::PathSet;
 use crate::schema::Schema;
@@ -28,6 +28,10 @@ impl Owners<'_, '_> {
         let merged = typed::merge(live, applied, schema);
         let last = managed.entries.get(key).cloned();
         let set = typed::fields(applied, schema).without(self.kind.ignored);
+        // Most applies repeat what they applied before, and more: then nothing is to be removed.
+        let gives_up =
+            |last: &Entry| last.api_version != version || !last.fields.is_within(&set) && !last.fields.is_empty();
+        let last = last.filter(gives_up);
         managed.put(key, set, version);
         let merged = match last {
             Some(last) if !last.fields.is_empty() => {

@@ -108,20 +108,22 @@ impl Watch {
 
 pub(super) struct Client {
     pub(super) server: Arc<apiserver::ApiServer>,
+    /// Of the writes that are not recorded; empty: none.
+    agent: &'static str,
 }
 
 impl Client {
-    pub(super) fn new(server: Arc<apiserver::ApiServer>) -> Self {
-        Self { server }
+    pub(super) fn new(server: Arc<apiserver::ApiServer>, agent: &'static str) -> Self {
+        Self { server, agent }
     }
 
-    /// A write that has to be accepted, by a client without a name.
+    /// A write that has to be accepted.
     pub(super) async fn write(&self, method: &str, path: &str, media: &str, body: &Value) -> Result<()> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", media)
-            .body(Full::new(Bytes::from(body.to_string())))?;
+        let mut request = Request::builder().method(method).uri(path).header("content-type", media);
+        if !self.agent.is_empty() {
+            request = request.header("user-agent", self.agent);
+        }
+        let request = request.body(Full::new(Bytes::from(body.to_string())))?;
         let mut server = (*self.server).clone();
         let response = server.call(request).await?;
         let status = response.status();
