@@ -37,6 +37,8 @@ async fn a_service_becomes_children_and_is_ready_when_they_are() {
     assert_eq!(condition(&waiting, "Ready")["status"], "False");
     assert_eq!(waiting["status"]["appliedConfigs"][0]["source"], "Preset");
     assert_eq!(waiting["status"]["observedGeneration"], waiting["metadata"]["generation"]);
+    let writes = world.child_writes();
+    assert_eq!(writes.len(), 13, "eleven children, the certificate, and its new address: {writes:#?}");
 
     world.report_available("demo-kserve").await;
     world.report_available("demo-kserve-router-scheduler").await;

@@ -337,7 +337,7 @@ pub(crate) fn definition(name: &str) -> Value {
 }
 
 fn definitions() -> Vec<Value> {
-    let mut definitions = api::crd::crds(api::crd::Edition::Full, None);
+    let mut definitions = api::crd::crds(api::crd::Edition::Installed, None);
     definitions.extend(kinds::crds());
     definitions
 }
