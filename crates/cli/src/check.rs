@@ -73,8 +73,10 @@ impl Checked {
             });
         }
         let failure = self.plan.failure.as_ref()?;
-        let problem =
-            service.problem(None, format!("{}: {}: {}", failure.condition, failure.reason, failure.message));
+        let problem = service.problem(
+            failure.field,
+            format!("{}: {}: {}", failure.condition, failure.reason, failure.message),
+        );
         Some(match &failure.hint {
             Some(hint) => problem.hint(hint),
             None => problem,

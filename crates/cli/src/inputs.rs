@@ -104,9 +104,8 @@ pub(crate) fn field_path(pointer: &str) -> String {
     let mut path = String::new();
     for segment in pointer.split('/').skip(1) {
         let name = segment.replace("~1", "/").replace("~0", "~");
-        if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) {
-            path.push_str(&format!("[{name}]"));
-        } else if name.contains(['.', '/']) {
+        let is_index = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+        if is_index || name.contains(['.', '/']) {
             path.push_str(&format!("[{name}]"));
         } else {
             if !path.is_empty() {
@@ -147,9 +146,9 @@ mod tests {
     fn what_cannot_be_read_is_named_with_the_line_and_a_hint() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.yaml");
-        assert!(read(&[file.clone()]).unwrap_err()[0].text().contains("hint: check the path"));
+        assert!(read(std::slice::from_ref(&file)).unwrap_err()[0].text().contains("hint: check the path"));
         std::fs::write(&file, "a: [\nb: 1\n").unwrap();
-        let text = read(&[file.clone()]).unwrap_err()[0].text();
+        let text = read(std::slice::from_ref(&file)).unwrap_err()[0].text();
         assert!(text.contains("x.yaml:") && text.contains("not YAML"), "{text}");
         std::fs::write(&file, "a:\n  b: 1\n  b: 2\n").unwrap();
         let text = read(&[file]).unwrap_err()[0].text();

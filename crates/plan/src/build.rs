@@ -81,6 +81,7 @@ fn parts(subject: &Subject, plan: &mut Plan) -> Result<(), Failure> {
             condition: "MainWorkloadReady".to_owned(),
             reason: "ReconcileScalingError".to_owned(),
             message: error.to_string(),
+            field: Some("/spec/scaling"),
             hint: None,
         })?,
     );
@@ -93,6 +94,7 @@ fn parts(subject: &Subject, plan: &mut Plan) -> Result<(), Failure> {
             condition: missing.condition.to_owned(),
             reason: "RefsInvalid".to_owned(),
             message: missing.message,
+            field: Some("/spec/router"),
             hint: Some("create what is missing, or correct the reference".to_owned()),
         });
     }
@@ -104,6 +106,7 @@ fn parts(subject: &Subject, plan: &mut Plan) -> Result<(), Failure> {
         condition: "SchedulerWorkloadReady".to_owned(),
         reason: "SchedulerReconcileError".to_owned(),
         message: format!("Failed to reconcile scheduler: {error}"),
+        field: Some("/spec/router/scheduler"),
         hint: None,
     })?;
     add(Part::Route, router::route::object(subject).into_iter().collect());
@@ -125,6 +128,7 @@ fn single_node_failure(error: &workload::Error) -> Failure {
         condition: "MainWorkloadReady".to_owned(),
         reason: "ReconcileSingleNodeWorkloadError".to_owned(),
         message,
+        field: field(error),
         hint: hint(error),
     }
 }
@@ -137,8 +141,13 @@ fn multi_node_failure(error: &workload::Error) -> Failure {
         message: format!(
             "failed to reconcile multi-node service account: failed to create expected multi node service account: {error}"
         ),
+        field: field(error),
         hint: hint(error),
     }
+}
+
+fn field(error: &workload::Error) -> Option<&'static str> {
+    matches!(error, workload::Error::FixModel { .. }).then_some("/spec/model/uri")
 }
 
 fn hint(error: &workload::Error) -> Option<String> {
@@ -147,6 +156,9 @@ fn hint(error: &workload::Error) -> Option<String> {
             Some(LOCAL_MODEL_HINT.to_owned())
         }
         workload::Error::CreateServiceAccount { name, .. } => Some(format!("create ServiceAccount {name}")),
+        workload::Error::FixModel { source: storage::Error::UseOtherScheme(_), .. } => Some(
+            "write hf://OWNER/MODEL, pvc://CLAIM/PATH, s3://BUCKET/PATH, oci://IMAGE or https://…".to_owned(),
+        ),
         workload::Error::FixModel { .. } => None,
     }
 }

@@ -87,6 +87,8 @@ pub struct Failure {
     pub reason: String,
     /// Its message.
     pub message: String,
+    /// JSON pointer of the field of the service that asks for it, if it is one field.
+    pub field: Option<&'static str>,
     /// What the user can do about it.
     pub hint: Option<String>,
 }

@@ -70,7 +70,7 @@ pub(crate) fn kubectl() -> Result<()> {
     run(&["apply", "--server-side", "-f", "-"], Some(&third))?;
     run(&["wait", "llmisvc/third", "--for=condition=Ready", "--timeout=30s"], None)?;
     // `edit` with an editor that changes one word, as a person would.
-    edit(&up.kubeconfig, "third", "s/acme\\/third/acme\\/edited/")?;
+    edit(&up.kubeconfig, "third", "s,acme/third,acme/edited,")?;
     let edited = run(&["get", "llmisvc", "third", "-o", "jsonpath={.spec.model.name}"], None)?;
     ensure!(edited == "acme/edited", "edit left {edited}");
 

@@ -23,7 +23,6 @@ pub(crate) fn llmisvc() -> Command {
 /// A running `up`, killed with everything below it when dropped.
 pub(crate) struct Up {
     pub(crate) process: Child,
-    pub(crate) data_dir: PathBuf,
     events: Receiver<Value>,
 }
 
@@ -48,7 +47,7 @@ impl Up {
                 }
             }
         });
-        Self { process, data_dir: data_dir.to_owned(), events }
+        Self { process, events }
     }
 
     /// The next event that satisfies `wanted`.

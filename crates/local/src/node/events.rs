@@ -18,7 +18,7 @@ pub(crate) struct Events {
 
 enum Entry {
     Tell {
-        pod: ObjectReference,
+        pod: Box<ObjectReference>,
         container: Option<String>,
         kind: &'static str,
         reason: &'static str,
@@ -54,7 +54,7 @@ impl Events {
         };
         let kind = if normal { "Normal" } else { "Warning" };
         let container = container.map(str::to_owned);
-        let _ = self.queue.send(Entry::Tell { pod, container, kind, reason, message });
+        let _ = self.queue.send(Entry::Tell { pod: Box::new(pod), container, kind, reason, message });
     }
 
     /// Comes back when everything told before is written.
@@ -66,12 +66,14 @@ impl Events {
     }
 }
 
+/// What an event tells of: uid of the pod, field path, reason and message. The same again only counts.
+type Told = (Option<String>, Option<String>, &'static str, String);
+
 async fn write(client: Client, node: String, mut entries: mpsc::UnboundedReceiver<Entry>) {
-    let mut written: HashMap<(Option<String>, Option<String>, &'static str, String), (String, i32)> =
-        HashMap::new();
+    let mut written: HashMap<Told, (String, i32)> = HashMap::new();
     while let Some(entry) = entries.recv().await {
         let (mut pod, container, kind, reason, message) = match entry {
-            Entry::Tell { pod, container, kind, reason, message } => (pod, container, kind, reason, message),
+            Entry::Tell { pod, container, kind, reason, message } => (*pod, container, kind, reason, message),
             Entry::Flush(done) => {
                 let _ = done.send(());
                 continue;

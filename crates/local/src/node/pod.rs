@@ -211,8 +211,7 @@ async fn contain(shared: &Arc<Shared>, cell: &Arc<Cell>) {
     let start = |container: &Container, at: usize, restart: Restart| {
         supervise(Arc::clone(shared), Arc::clone(cell), Arc::new(container.clone()), at, restart)
     };
-    let mut at = 0;
-    for container in spec.init_containers.iter().flatten() {
+    for (at, container) in spec.init_containers.iter().flatten().enumerate() {
         if container.restart_policy.as_deref() == Some("Always") {
             running.spawn(start(container, at, Restart::Always));
             let mut version = cell.version.subscribe();
@@ -228,7 +227,6 @@ async fn contain(shared: &Arc<Shared>, cell: &Arc<Cell>) {
         if cell.stopping().is_some() {
             break;
         }
-        at += 1;
         cell.changed();
     }
     if cell.stopping().is_none() {

@@ -246,7 +246,8 @@ fn real_engine(question: &Question<'_>, call: EngineCall) -> Program {
     // Every replica listens at the declared port, on the address of its own pod.
     let host = ["--host".to_owned(), question.pod_ip.to_owned()];
     let text = argv.join(" ");
-    if !has_flag(&argv, "--host") && !(script && text.contains("--host ")) {
+    let has_host = has_flag(&argv, "--host") || script && text.contains("--host ");
+    if !has_host {
         if script && text.contains("VLLM_ADDITIONAL_ARGS") {
             let before = question.env.get("VLLM_ADDITIONAL_ARGS").map_or("", String::as_str);
             extra_env.push((
@@ -269,7 +270,7 @@ fn simulated(question: &Question<'_>, mut argv: Vec<String>) -> Program {
 
 fn model(question: &Question<'_>, pairs: &[String]) -> Program {
     let (mut links, mut notes) = (Vec::new(), Vec::new());
-    if pairs.is_empty() || pairs.len() % 2 != 0 {
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Program::Refused("the storage initializer needs pairs of source and destination".into());
     }
     let real = runs_real_engine(question);

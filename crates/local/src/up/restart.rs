@@ -12,12 +12,15 @@ const REASON: &str = "Restarted";
 /// Writes at once: enough to fill the store's group commits.
 const AT_ONCE: usize = 64;
 
+/// Changes a status in place.
+type TakeBack = fn(&mut Value);
+
 /// Takes back what pods, Deployments and services said about engines that ran.
 ///
 /// # Errors
 /// The API server does not answer.
 pub(super) async fn forget(client: &kube::Client) -> Result<(), kube::Error> {
-    let kinds: [(&str, &str, &str, fn(&mut Value)); 3] = [
+    let kinds: [(&str, &str, &str, TakeBack); 3] = [
         ("", "v1", "Pod", pod),
         ("apps", "v1", "Deployment", deployment),
         ("serving.kserve.io", "v1alpha2", "LLMInferenceService", service),

@@ -232,5 +232,12 @@ fn apply_failure(plan: &Plan, key: &ObjectKey, message: &str) -> Failure {
             format!("Failed to reconcile HTTPRoute: {text}"),
         ),
     };
-    Failure { part, condition: condition.to_owned(), reason: reason.to_owned(), message, hint: None }
+    Failure {
+        part,
+        condition: condition.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        field: None,
+        hint: None,
+    }
 }
