@@ -1,9 +1,10 @@
 //! Which resources are served, under which names: the built-in kinds and those of the CRDs.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 use crate::crd::CustomVersion;
 use crate::kinds::{BUILT_IN, BuiltIn};
@@ -99,11 +100,25 @@ pub(crate) struct Catalog {
     versions: HashMap<(String, String), GroupVersion>,
     /// Groups in the order of discovery with their versions, the preferred one first.
     pub(crate) groups: Vec<(String, Vec<String>)>,
+    /// API documents that somebody asked for, by group and version.
+    documents: Mutex<HashMap<(String, String), Bytes>>,
 }
 
 impl Catalog {
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
         self.versions.get(&(group.to_owned(), version.to_owned()))?.get(plural)
+    }
+
+    /// An API document, made the first time.
+    pub(crate) fn document(&self, group: &str, version: &str, make: impl FnOnce() -> Bytes) -> Bytes {
+        let documents = || self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (group.to_owned(), version.to_owned());
+        let known = documents().get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let made = make();
+            documents().insert(key, made.clone());
+            made
+        })
     }
 
     pub(crate) fn group_version(&self, group: &str, version: &str) -> Option<&GroupVersion> {

@@ -1,8 +1,12 @@
 //! OpenAPI v3: the index, and one document per group and version, made from the schemas when it is asked for.
 //!
-//! The documents hold what kubectl reads: the schemas of the kinds and the paths that lead to them with their verbs. The
-//! parameters of requests are left out.
+//! The documents hold the schemas of the kinds, of their lists and of what is sent along, and the paths with their
+//! operations. A document is made when it is first asked for and kept as bytes until a CRD changes.
 
+mod paths;
+
+use bytes::Bytes;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use serde_json::{Map, Value, json};
 use sha2::Digest;
 
@@ -13,9 +17,11 @@ use crate::http::{Answer, Call, Content};
 /// Answers `/openapi/v3` and below.
 pub(crate) fn answer(core: &Core, call: &Call) -> Option<Answer> {
     let path = call.path.strip_prefix("/openapi/v3")?.trim_matches('/');
-    let catalog = core.catalog.load();
+    let catalog = core.catalog.load_full();
     if path.is_empty() {
-        return Some(index(&catalog));
+        let bytes = catalog.document("", "", || index(&catalog));
+        let content = Content::Bytes("text/plain; charset=utf-8", bytes);
+        return Some(Answer { status: 200, warnings: Vec::new(), content });
     }
     let parts: Vec<&str> = path.split('/').collect();
     let (group, version) = match parts.as_slice() {
@@ -28,7 +34,10 @@ pub(crate) fn answer(core: &Core, call: &Call) -> Option<Answer> {
         _ => return Some(absent()),
     };
     Some(match catalog.group_version(group, version) {
-        Some(resources) => Answer::ok(of_version(resources)),
+        Some(resources) => {
+            let bytes = catalog.document(group, version, || of_version(resources).to_string().into());
+            Answer { status: 200, warnings: Vec::new(), content: Content::Bytes("application/json", bytes) }
+        }
         None => absent(),
     })
 }
@@ -37,7 +46,7 @@ fn absent() -> Answer {
     Answer { status: 404, warnings: Vec::new(), content: Content::None }
 }
 
-fn index(catalog: &Catalog) -> Answer {
+fn index(catalog: &Catalog) -> Bytes {
     let mut paths = Map::new();
     let mut add = |path: String, seed: &str| {
         let digest = sha2::Sha256::digest(seed);
@@ -64,9 +73,7 @@ fn index(catalog: &Catalog) -> Answer {
             add(path, &seed);
         }
     }
-    let body = json!({"paths": paths}).to_string();
-    let content = Content::Bytes("text/plain; charset=utf-8", body.into());
-    Answer { status: 200, warnings: Vec::new(), content }
+    json!({"paths": paths}).to_string().into()
 }
 
 fn document(title: &str, paths: Map<String, Value>, schemas: Map<String, Value>) -> Value {
@@ -102,17 +109,163 @@ fn of_version(resources: &GroupVersion) -> Value {
                     "allOf": [{"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}],
                 });
                 schema["x-kubernetes-group-version-kind"] = kind.clone();
+                if let Some(fields) = selectable(resource) {
+                    schema["x-kubernetes-selectable-fields"] = fields;
+                }
                 schemas.insert(name.clone(), schema);
-                let _ =
-                    generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>();
+                let _ = generator.subschema_for::<meta::ObjectMeta>();
             }
         }
-        add_paths(&mut paths, resource, &name, &kind[0]);
+        if resource.verbs.contains(&"list") {
+            schemas.insert(format!("{name}List"), list_schema(resource, &name));
+        }
+        if resource.has("scale") {
+            let _ = generator.subschema_for::<k8s_openapi::api::autoscaling::v1::Scale>();
+        }
+        paths::add(&mut paths, resource, &name, &kind[0]);
     }
-    for (name, schema) in generator.take_definitions(true) {
+    let _ = generator.subschema_for::<meta::ListMeta>();
+    let _ = generator.subschema_for::<meta::DeleteOptions>();
+    let _ = generator.subschema_for::<meta::Status>();
+    for (name, mut schema) in generator.take_definitions(true) {
+        // Newer than the version that is served.
+        if name.ends_with(".ShardInfo") {
+            continue;
+        }
+        as_go_types(&mut schema);
+        list_types(&name, &mut schema);
+        top_level(&name, &mut schema);
         schemas.entry(name).or_insert(schema);
     }
+    schemas.insert(
+        "io.k8s.apimachinery.pkg.apis.meta.v1.Patch".into(),
+        json!({"description": "The body of a PATCH: its form is that of the content type.", "type": "object"}),
+    );
     document(title, paths, schemas)
+}
+
+fn list_schema(resource: &Resource, name: &str) -> Value {
+    let mut schema = json!({
+        "description": format!("{} is a list of {}", resource.list_kind, resource.kind),
+        "type": "object", "required": ["items"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": field_description("apiVersion")},
+            "kind": {"type": "string", "description": field_description("kind")},
+            "items": {
+                "description": format!("List of {}.", resource.plural),
+                "type": "array", "items": {"$ref": format!("#/components/schemas/{name}")},
+            },
+            "metadata": {
+                "description": "Standard list metadata.",
+                "allOf": [{"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"}],
+            },
+        },
+        "x-kubernetes-group-version-kind":
+            [{"group": resource.group, "version": resource.version, "kind": resource.list_kind}],
+    });
+    if let Some(fields) = selectable(resource) {
+        schema["x-kubernetes-selectable-fields"] = fields;
+    }
+    schema
+}
+
+/// The fields that a CRD lets field selectors use.
+fn selectable(resource: &Resource) -> Option<Value> {
+    let fields = &resource.custom().filter(|custom| !custom.selectable.is_empty())?.selectable;
+    Some(fields.iter().map(|field| json!({"fieldPath": field})).collect())
+}
+
+/// Go's zero values, which the original writes as defaults of what is not a pointer.
+fn as_go_types(schema: &mut Value) {
+    let Some(map) = schema.as_object_mut() else { return };
+    for key in ["items", "additionalProperties"] {
+        let Some(inner) = map.get_mut(key) else { continue };
+        if inner["type"] == "string" && inner.get("format").is_none() {
+            inner["default"] = json!("");
+        } else if let Some(reference) = inner.get("$ref").cloned() {
+            *inner = json!({"default": {}, "allOf": [{"$ref": reference}]});
+        }
+        as_go_types(inner);
+    }
+    let required: Vec<String> = map
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|r| r.as_str().map(str::to_owned))
+        .collect();
+    for (name, property) in map.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        if required.contains(name) {
+            let zero = match property["type"].as_str() {
+                Some("string") => json!(""),
+                Some("integer") => json!(0),
+                Some("boolean") => json!(false),
+                _ => Value::Null,
+            };
+            if !zero.is_null() {
+                property["default"] = zero;
+            }
+        }
+        as_go_types(property);
+    }
+}
+
+/// What is sent by itself names its kind, and holds its parts by value.
+fn top_level(name: &str, schema: &mut Value) {
+    let group = match name.rsplit('.').next().unwrap_or_default() {
+        "Scale" => "autoscaling",
+        "Status" => "",
+        "ScaleSpec" => {
+            schema["properties"]["replicas"]["default"] = json!(0);
+            return;
+        }
+        "ListMeta" => {
+            if let Some(properties) = schema["properties"].as_object_mut() {
+                properties.remove("shardInfo");
+            }
+            return;
+        }
+        _ => return,
+    };
+    let kind = name.rsplit('.').next().unwrap_or_default();
+    schema["x-kubernetes-group-version-kind"] = json!([{"group": group, "version": "v1", "kind": kind}]);
+    if let Some(map) = schema.as_object_mut() {
+        map.remove("required");
+    }
+    for field in ["metadata", "spec", "status"] {
+        if let Some(Value::Object(part)) = schema["properties"].get_mut(field)
+            && part.contains_key("allOf")
+        {
+            part.insert("default".into(), json!({}));
+        }
+    }
+}
+
+/// How the lists of what all kinds share are merged; the schemas do not say.
+fn list_types(name: &str, schema: &mut Value) {
+    let extensions: &[(&str, Value)] = match name.rsplit('.').next().unwrap_or_default() {
+        "ObjectMeta" => &[
+            ("finalizers", json!({"x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge"})),
+            ("managedFields", json!({"x-kubernetes-list-type": "atomic"})),
+            (
+                "ownerReferences",
+                json!({
+                    "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"],
+                    "x-kubernetes-patch-merge-key": "uid", "x-kubernetes-patch-strategy": "merge",
+                }),
+            ),
+        ],
+        "OwnerReference" => &[("", json!({"x-kubernetes-map-type": "atomic"}))],
+        "DeleteOptions" => &[("dryRun", json!({"x-kubernetes-list-type": "atomic"}))],
+        "StatusDetails" => &[("causes", json!({"x-kubernetes-list-type": "atomic"}))],
+        _ => return,
+    };
+    for (field, extension) in extensions {
+        let target = if field.is_empty() { Some(&mut *schema) } else { schema["properties"].get_mut(*field) };
+        if let (Some(Value::Object(target)), Some(extension)) = (target, extension.as_object()) {
+            target.extend(extension.clone());
+        }
+    }
 }
 
 /// The name under which a schema is published: the group backwards.
@@ -152,52 +305,4 @@ fn published(schema: &Value) -> Value {
         Value::Array(list) => Value::Array(list.iter().map(published).collect()),
         other => other.clone(),
     }
-}
-
-fn add_paths(paths: &mut Map<String, Value>, resource: &Resource, schema: &str, kind: &Value) {
-    let root = match resource.group.as_str() {
-        "" => format!("/api/{}", resource.version),
-        group => format!("/apis/{group}/{}", resource.version),
-    };
-    let collection = if resource.namespaced {
-        format!("{root}/namespaces/{{namespace}}/{}", resource.plural)
-    } else {
-        format!("{root}/{}", resource.plural)
-    };
-    let operation = |action: &str| {
-        json!({
-            "x-kubernetes-action": action, "x-kubernetes-group-version-kind": kind,
-            "responses": {"200": {"description": "OK", "content": {"application/json": {
-                "schema": {"$ref": format!("#/components/schemas/{schema}")},
-            }}}},
-        })
-    };
-    let allowed = |verb: &str| resource.verbs.contains(&verb);
-    let mut all = Map::new();
-    let mut one = Map::new();
-    for (verb, method, target, action) in [
-        ("list", "get", false, "list"),
-        ("create", "post", false, "post"),
-        ("deletecollection", "delete", false, "deletecollection"),
-        ("get", "get", true, "get"),
-        ("update", "put", true, "put"),
-        ("patch", "patch", true, "patch"),
-        ("delete", "delete", true, "delete"),
-    ] {
-        if allowed(verb) {
-            let mut described = operation(action);
-            // kubectl looks here to learn whether a server can check fields and try a write.
-            if matches!(verb, "create" | "update" | "patch" | "delete") {
-                described["parameters"] = json!([
-                    {"name": "dryRun", "in": "query", "schema": {"type": "string", "uniqueItems": true}},
-                    {"name": "fieldManager", "in": "query", "schema": {"type": "string", "uniqueItems": true}},
-                    {"name": "fieldValidation", "in": "query", "schema": {"type": "string", "uniqueItems": true}},
-                ]);
-            }
-            let map = if target { &mut one } else { &mut all };
-            map.insert(method.to_owned(), described);
-        }
-    }
-    paths.insert(format!("{collection}/{{name}}"), Value::Object(one));
-    paths.insert(collection, Value::Object(all));
 }

@@ -29,8 +29,9 @@ impl Owners<'_, '_> {
         let last = managed.entries.get(key).cloned();
         let set = typed::fields(applied, schema).without(self.kind.ignored);
         // Most applies repeat what they applied before, and more: then nothing is to be removed.
-        let gives_up =
-            |last: &Entry| last.api_version != version || !last.fields.is_within(&set) && !last.fields.is_empty();
+        let gives_up = |last: &Entry| {
+            last.api_version != version || !last.fields.is_within(&set) && !last.fields.is_empty()
+        };
         let last = last.filter(gives_up);
         managed.put(key, set, version);
         let merged = match last {

@@ -130,7 +130,8 @@ async fn replay(root: &Path) -> Result<BTreeMap<String, Vec<String>>> {
             let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}});
             client.write("POST", "/api/v1/namespaces/kubectl/pods", "application/json", &pod).await?;
         }
-        let differences = play(&client, name, &mut exchanges, &text).await.with_context(|| (*name).to_owned())?;
+        let differences =
+            play(&client, name, &mut exchanges, &text).await.with_context(|| (*name).to_owned())?;
         all.insert((*name).to_owned(), differences);
     }
     Ok(all)
@@ -149,8 +150,11 @@ async fn play(client: &Client, name: &str, exchanges: &mut [Exchange], text: &st
                 exchange.request.headers.insert("If-None-Match".into(), tag.clone());
             }
         }
-        let in_protobuf =
-            exchange.response.headers.get("Content-Type").is_some_and(|t| t == "application/vnd.kubernetes.protobuf");
+        let in_protobuf = exchange
+            .response
+            .headers
+            .get("Content-Type")
+            .is_some_and(|t| t == "application/vnd.kubernetes.protobuf");
         if in_protobuf {
             exchange.response.headers.clear();
             exchange.response.body = None;
