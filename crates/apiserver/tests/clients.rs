@@ -322,3 +322,24 @@ async fn many_writers_share_the_disk() -> Outcome {
     assert_eq!(api.list(&ListParams::default()).await?.items.len(), 512);
     Ok(())
 }
+
+#[tokio::test]
+async fn kubectl_asks_for_documents_once_while_they_stay_the_same() -> Outcome {
+    let (_server, client) = start(Options::default())?;
+    let ask = async |tag: Option<&http::HeaderValue>| {
+        let mut request = http::Request::get("/openapi/v3/apis/apps/v1");
+        if let Some(tag) = tag {
+            request = request.header("if-none-match", tag);
+        }
+        client
+            .send(request.body(kube::client::Body::empty())?)
+            .await
+            .map_err(Box::<dyn std::error::Error>::from)
+    };
+    let first = ask(None).await?;
+    let tag = first.headers().get("etag").cloned().ok_or("no ETag")?;
+    assert_eq!(ask(Some(&tag)).await?.status(), 304);
+    let other = http::HeaderValue::from_static("\"other\"");
+    assert_eq!(ask(Some(&other)).await?.status(), 200);
+    Ok(())
+}
