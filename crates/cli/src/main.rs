@@ -1,5 +1,4 @@
 //! The one binary: parses, calls, prints. Decisions are in the crates below.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to the terminal")]
 
 mod args;
 mod check;
@@ -17,7 +16,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Args, Command};
-use crate::problem::Failure;
+use crate::problem::{Failure, say};
 
 /// Exit codes are part of the interface: scripts hold on to them.
 const RAN_AND_FAILED: u8 = 1;
@@ -46,12 +45,12 @@ fn main() -> ExitCode {
         Ok(Ended::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(Failure::Input(problems)) => {
             for problem in problems {
-                eprintln!("{}", problem.text());
+                say(&problem.text());
             }
             ExitCode::from(INPUT_AT_FAULT)
         }
         Err(Failure::Run(error)) => {
-            eprintln!("error: {error:#}");
+            say(&format!("error: {error:#}"));
             ExitCode::from(RAN_AND_FAILED)
         }
     }

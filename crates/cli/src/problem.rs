@@ -3,6 +3,12 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+/// A line to stderr. Nobody may be listening any more, which is no reason to end.
+pub(crate) fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// One fault in the input. The process ends with exit code 2 for it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Problem {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::args::{Format, Render, Show};
 use crate::check::{Checked, check};
 use crate::inputs::field_path;
-use crate::problem::{Failure, Problem};
+use crate::problem::{Failure, Problem, say};
 use crate::services::{self, Service};
 
 /// Prints what was asked for, or all that is at fault.
@@ -95,7 +95,7 @@ fn warn(service: &Service, checked: &Checked) {
         }
     }
     for text in texts {
-        eprintln!("{}", text.replacen("error: ", "warning: ", 1));
+        say(&text.replacen("error: ", "warning: ", 1));
     }
 }
 

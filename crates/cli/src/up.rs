@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::Ended;
 use crate::args::{Engine, Report, Up};
 use crate::check::check;
-use crate::problem::{Failure, Problem};
+use crate::problem::{Failure, Problem, say};
 use crate::services::{self, Documents, Service};
 
 /// How long engines get to end after Ctrl-C; a second Ctrl-C does not wait.
@@ -29,14 +29,6 @@ pub(crate) fn run(args: &Up) -> Result<Ended, Failure> {
     let talk = Talk { report: args.output };
     let mut documents = services::for_up(args)?;
     documents.others.extend(services::for_cluster(&args.cluster)?);
-    for service in &documents.services {
-        talk.step(&Step {
-            at: started.elapsed(),
-            service: Some(service.full_name()),
-            step: "read",
-            text: service.source(),
-        });
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(serve(args, talk, started, documents))
 }
@@ -60,6 +52,14 @@ async fn serve(
     }
     if !problems.is_empty() {
         return Err(problems.into());
+    }
+    for service in &services {
+        talk.step(&Step {
+            at: started.elapsed(),
+            service: Some(service.full_name()),
+            step: "read",
+            text: service.source(),
+        });
     }
     let mut running = prepared.start().await.map_err(refusal)?;
     for object in &others {
@@ -190,7 +190,7 @@ impl Talk {
                 let seconds = step.at.as_secs_f64();
                 let service = step.service.as_deref().unwrap_or_default();
                 let line = format!("{seconds:7.2}s  {:<9}{service}  {}", step.step, step.text);
-                eprintln!("{}", line.trim_end());
+                say(line.trim_end());
             }
             Report::Json => self.json(&json!({
                 "at_ms": u64::try_from(step.at.as_millis()).unwrap_or(u64::MAX),
@@ -238,11 +238,11 @@ impl Talk {
         if self.report == Report::Json {
             return;
         }
-        eprintln!("{} holds no service yet. To begin, in another terminal:", data_dir.display());
-        eprintln!("  kubectl --kubeconfig {} apply -f service.yaml", running.kubeconfig.display());
-        eprintln!("or end this with Ctrl-C and name a file or a model:");
-        eprintln!("  llmisvc up service.yaml");
-        eprintln!("  llmisvc up hf://Qwen/Qwen2-7B-Instruct");
+        say(&format!("{} holds no service yet. To begin, in another terminal:", data_dir.display()));
+        say(&format!("  kubectl --kubeconfig {} apply -f service.yaml", running.kubeconfig.display()));
+        say("or end this with Ctrl-C and name a file or a model:");
+        say("  llmisvc up service.yaml");
+        say("  llmisvc up hf://Qwen/Qwen2-7B-Instruct");
     }
 
     fn json(self, line: &Value) {

@@ -169,11 +169,11 @@ fn replaced_lists(spec: &Layered, layers: &Layers, service_layer: LayerId) -> Ve
         .iter()
         .filter(|replaced| replaced.by == service_layer)
         .map(|replaced| {
-            let items = if replaced.dropped == 1 { "item" } else { "items" };
+            let verb = if replaced.dropped == 1 { "is" } else { "are" };
             Warning {
                 field: format!("/spec{}", replaced.pointer),
                 message: format!(
-                    "replaces the list of {}; {} of its {items} are not in it any more",
+                    "replaces the list of {}; {} of its items {verb} not in it any more",
                     layers.name(replaced.before),
                     replaced.dropped
                 ),
