@@ -1,4 +1,5 @@
 //! How long a write takes: `cargo run --release -p apiserver --example writes [CRD.json OBJECT.json]`.
+#![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 
 use std::time::Instant;
 

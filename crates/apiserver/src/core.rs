@@ -22,10 +22,13 @@ pub(crate) struct Core {
     pub(crate) random: Random,
     me: Weak<Core>,
     /// What each CRD came to at a revision of it. A schema of a megabyte is not read anew because another CRD came.
-    defined: Mutex<BTreeMap<String, (u64, Vec<Arc<Resource>>)>>,
+    defined: Mutex<BTreeMap<String, Defined>>,
     /// Rung when the garbage collector may have work.
     pub(crate) garbage: tokio::sync::Notify,
 }
+
+/// A CRD's revision, and the resources that it came to.
+type Defined = (u64, Vec<Arc<Resource>>);
 
 /// Namespaces that exist from the start, and cannot be deleted except `kube-node-lease`.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];

@@ -58,8 +58,7 @@ fn a_folder_of_one_machine_is_refused_by_a_cluster_with_a_hint() {
 
 #[test]
 fn what_one_machine_cannot_run_is_said_before_anything_is_made() {
-    let worker =
-        json!({"model": {"uri": "hf://a/b"}, "parallelism": {"data": 2}, "worker": {"containers": []}});
+    let worker = json!({"model": {"uri": "hf://a/b"}, "parallelism": {"data": 2, "dataLocal": 1}, "worker": {"containers": [{"name": "main"}]}});
     let mut facts = facts(service("demo", worker), &[]);
     facts.one_machine = true;
     let plan = plan(&facts);
