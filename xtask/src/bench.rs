@@ -12,6 +12,9 @@ use anyhow::{Context, Result, ensure};
 use crate::up::Up;
 use crate::workspace;
 
+/// From when on a fleet counts as idle.
+const SETTLED_AFTER: Duration = Duration::from_secs(20);
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -112,8 +115,11 @@ fn fleet(services: usize, idle_s: u64) -> Result<()> {
         "{services} services with 2 simulated engines each: all Ready after {:.1} s",
         up.ready_ms / 1000.0
     );
+    println!("CPU until then {:.1} s", Usage::of(up.id())?.cpu_s);
+    // The last statuses and events are still being written when the last service is Ready.
+    std::thread::sleep(SETTLED_AFTER);
     let before = Usage::of(up.id())?;
-    println!("CPU until then {:.1} s", before.cpu_s);
+    println!("CPU until {} s later {:.1} s", SETTLED_AFTER.as_secs(), before.cpu_s);
     std::thread::sleep(Duration::from_secs(idle_s));
     let after = Usage::of(up.id())?;
     let share = (after.cpu_s - before.cpu_s) / idle_s.max(1) as f64;

@@ -96,7 +96,8 @@ async fn serve(
                 for step in progress.complaints(started.elapsed()) {
                     talk.step(&step);
                 }
-                for sighting in running.engine_lines() {
+                let starting = if announced { Vec::new() } else { running.engine_lines() };
+                for sighting in starting {
                     for step in progress.observe(sighting, started.elapsed()) {
                         talk.step(&step);
                     }

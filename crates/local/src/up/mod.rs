@@ -32,6 +32,10 @@ use folder::Folder;
 /// Annotation of a CRD: which edition of it this is, so that a start need not compare it.
 const EDITION: &str = "llmisvc.serving.kserve.io/edition";
 
+/// How many writes of a kind a watch may miss before it lists again. Each keeps a version of an object in memory, and
+/// the watches of this machine are never far behind.
+const WATCH_HISTORY: usize = 1_000;
+
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -339,6 +343,7 @@ fn server_options(folder: &Path, token: &str, logs: Arc<OnceLock<node::logs::Log
             groups: vec!["system:masters".to_owned()],
         }],
         logs: Some(inline::log_source(logs)),
+        log_events: WATCH_HISTORY,
         admission: admission::hooks(),
         conversion: admission::conversion(),
         ..apiserver::Options::default()
