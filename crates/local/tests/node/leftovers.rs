@@ -123,11 +123,16 @@ async fn a_new_agent_ends_what_is_on_record_and_no_process_that_only_has_the_num
     machine.stop().await;
 }
 
-/// The process, once it leads a session.
+/// The process, once it leads a session. Read from `/proc`: where the session it was born into has its leader outside of
+/// this PID namespace, `getsid` answers 0.
 async fn leads(pid: u32) -> i32 {
     let pid = i32::try_from(pid).expect("an id");
-    let process = Pid::from_raw(pid).expect("an id");
-    while rustix::process::getsid(Some(process)) != Ok(process) {
+    let session = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+        let fields = stat[stat.rfind(')').expect("a name") + 1..].split_whitespace();
+        fields.into_iter().nth(3).expect("a session").parse::<i32>().expect("a number")
+    };
+    while session() != pid {
         tokio::task::yield_now().await;
     }
     pid
