@@ -244,6 +244,36 @@ async fn a_running_pod_ends_when_its_node_says_so() -> Outcome {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_pods_command_stays_as_it_is_and_the_refusal_says_what_may_change() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<Pod> = Api::default_namespaced(client);
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    api.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
+    let patch = Patch::Strategic(json!({"spec": {"containers": [{"name": "c", "command": ["x"]}]}}));
+    let Err(kube::Error::Api(refusal)) = api.patch("p", &PatchParams::default(), &patch).await else {
+        return Err("the change was taken".into());
+    };
+    assert_eq!((refusal.code, refusal.reason.as_str()), (422, "Invalid"));
+    assert!(refusal.message.contains("spec.containers[*].image"), "{}", refusal.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_parameter_of_the_openapi_document_is_described() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let request = http::Request::get("/openapi/v3/apis/apps/v1").body(Vec::new())?;
+    let document: Value = client.request(request).await?;
+    let operations = document["paths"].as_object().into_iter().flatten();
+    let parameters: Vec<&Value> = operations
+        .flat_map(|(_, methods)| methods.as_object().into_iter().flatten())
+        .flat_map(|(_, operation)| operation["parameters"].as_array().into_iter().flatten())
+        .collect();
+    assert!(parameters.len() > 10);
+    assert!(parameters.iter().all(|parameter| parameter["description"].is_string()), "{parameters:#?}");
+    Ok(())
+}
+
 #[test]
 fn everything_survives_a_restart_and_old_revisions_are_expired() -> Outcome {
     let dir = tempfile::tempdir()?;
