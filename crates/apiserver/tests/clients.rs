@@ -7,6 +7,7 @@ use apiserver::{Admission, ApiServer, Denied, Options, Review};
 use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::api::resource::v1::ResourceClaimTemplate;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -160,6 +161,8 @@ async fn a_conversion_hook_translates_between_versions() -> Outcome {
             spec.insert(to.into(), word);
         }
         value["apiVersion"] = json!(api_version);
+        value["metadata"]["annotations"]["from"] = json!(from);
+        value["metadata"]["name"] = json!("other");
         Ok(value)
     });
     options.conversion.insert(("tea.example.org".into(), "Cup".into()), convert);
@@ -169,6 +172,8 @@ async fn a_conversion_hook_translates_between_versions() -> Outcome {
     cups(&client, "v1old").create(&PostParams::default(), &cup("v1old", &json!({"sort": "black"}))?).await?;
     assert_eq!(cups(&client, "v1").get("c").await?.data["spec"], json!({"kind": "black", "size": 3}));
     assert_eq!(cups(&client, "v1old").get("c").await?.data["spec"], json!({"sort": "black", "size": 3}));
+    let kept = cups(&client, "v1").get("c").await?.metadata.annotations.unwrap_or_default();
+    assert_eq!(kept["from"], "sort", "annotations hold what the other version cannot say");
     Ok(())
 }
 
@@ -256,6 +261,27 @@ async fn a_pods_command_stays_as_it_is_and_the_refusal_says_what_may_change() ->
     };
     assert_eq!((refusal.code, refusal.reason.as_str()), (422, "Invalid"));
     assert!(refusal.message.contains("spec.containers[*].image"), "{}", refusal.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_template_of_claims_never_changes() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<ResourceClaimTemplate> = Api::default_namespaced(client);
+    let template = |count: u32| {
+        json!({
+            "metadata": {"name": "t"},
+            "spec": {"spec": {"devices": {"requests": [{"name": "d", "exactly": {"deviceClassName": "c", "count": count}}]}}},
+        })
+    };
+    api.create(&PostParams::default(), &serde_json::from_value(template(1))?).await?;
+    let Err(kube::Error::Api(refusal)) =
+        api.patch("t", &PatchParams::default(), &Patch::Merge(template(2))).await
+    else {
+        return Err("the change was taken".into());
+    };
+    assert_eq!(refusal.code, 422);
+    assert!(refusal.message.contains("field is immutable"), "{}", refusal.message);
     Ok(())
 }
 

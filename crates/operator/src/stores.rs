@@ -4,8 +4,8 @@
 //! [`crate::affected`]'s part. A kind whose CRD is missing is not watched; when the CRD comes or goes, so does the
 //! watch, which is noticed through the watch of CustomResourceDefinitions.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use futures_util::StreamExt;
 use kinds::{ObjectKey, Objects};
@@ -30,6 +30,9 @@ pub struct Change {
 
 /// The operator's copy of the cluster. Clones share it.
 ///
+/// What the operator wrote is known before its watch event comes. Of a service that event is a change all the same: others
+/// of its routing group have not looked at it yet.
+///
 /// | Operation | Lock | Held for |
 /// |---|---|---|
 /// | a watch event | write | one insertion |
@@ -37,6 +40,8 @@ pub struct Change {
 #[derive(Clone, Default)]
 pub struct Stores {
     objects: Arc<RwLock<Objects>>,
+    /// Services that were written and whose watch event has not come: what they were before.
+    untold: Arc<Mutex<HashMap<ObjectKey, Option<Arc<Value>>>>>,
 }
 
 impl Stores {
@@ -50,9 +55,17 @@ impl Stores {
     pub fn note_written(&self, object: Value) {
         let Ok(key) = ObjectKey::of(&object) else { return };
         let mut objects = self.write();
-        if objects.get_key(&key).is_none_or(|known| is_newer(&object, known)) {
+        let before = objects.get_key(&key).cloned();
+        if before.as_ref().is_none_or(|known| is_newer(&object, known)) {
+            if key.kind == "LLMInferenceService" {
+                self.untold().entry(key).or_insert(before);
+            }
             let _ = objects.insert(object);
         }
+    }
+
+    fn untold(&self) -> MutexGuard<'_, HashMap<ObjectKey, Option<Arc<Value>>>> {
+        self.untold.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Objects> {
@@ -62,16 +75,18 @@ impl Stores {
     fn put(&self, key: ObjectKey, object: Value) -> Option<Change> {
         let after = Arc::new(object);
         let mut objects = self.write();
-        let before = objects.get_key(&key).cloned();
-        if before.as_ref().is_some_and(|known| !is_newer(&after, known)) {
-            return None;
+        let known = objects.get_key(&key).cloned();
+        let untold = self.untold().remove(&key);
+        if known.as_ref().is_some_and(|known| !is_newer(&after, known)) {
+            return untold.map(|before| Change { key, before, after: known });
         }
         let _ = objects.insert(after.clone());
-        Some(Change { key, before, after: Some(after) })
+        Some(Change { key, before: untold.unwrap_or(known), after: Some(after) })
     }
 
     fn take(&self, key: &ObjectKey) -> Option<Change> {
         let before = self.write().remove(key)?;
+        self.untold().remove(key);
         Some(Change { key: key.clone(), before: Some(before), after: None })
     }
 
@@ -234,6 +249,10 @@ async fn follow(
         let change = match event {
             None => return,
             Some(Err(error)) => {
+                // A cluster too old for the kind has none of its objects, which is not to be waited for.
+                if is_not_served(&error) {
+                    let _ = done.send(kind);
+                }
                 tracing::warn!(kind = kind.kind, %error, "watch interrupted");
                 None
             }
@@ -265,6 +284,10 @@ async fn follow(
     }
 }
 
+fn is_not_served(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(answer)) if answer.code == 404)
+}
+
 /// The object as a document; items of a list come without `apiVersion` and `kind`.
 fn document(object: DynamicObject, kind: &Watched) -> Value {
     let mut document = serde_json::to_value(object).unwrap_or_default();
@@ -273,4 +296,37 @@ fn document(object: DynamicObject, kind: &Watched) -> Value {
         fields.entry("kind").or_insert_with(|| kind.kind.into());
     }
     document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(kind: &str, version: u32) -> Value {
+        json!({"apiVersion": "v1", "kind": kind, "metadata": {"namespace": "a", "name": "x", "resourceVersion": version.to_string()}})
+    }
+
+    fn put(stores: &Stores, object: Value) -> Option<Change> {
+        stores.put(ObjectKey::of(&object).unwrap(), object)
+    }
+
+    #[test]
+    fn a_service_that_we_wrote_is_a_change_for_its_group_when_its_event_comes() {
+        let stores = Stores::default();
+        assert!(put(&stores, object("LLMInferenceService", 1)).is_some());
+        stores.note_written(object("LLMInferenceService", 2));
+        let change = put(&stores, object("LLMInferenceService", 2)).unwrap();
+        let version =
+            |object: &Option<Arc<Value>>| object.as_ref().unwrap()["metadata"]["resourceVersion"].clone();
+        assert_eq!((version(&change.before), version(&change.after)), (json!("1"), json!("2")));
+        assert!(put(&stores, object("LLMInferenceService", 2)).is_none(), "told once");
+    }
+
+    #[test]
+    fn a_child_that_we_wrote_is_no_change() {
+        let stores = Stores::default();
+        stores.note_written(object("Deployment", 1));
+        assert!(put(&stores, object("Deployment", 1)).is_none());
+    }
 }

@@ -37,6 +37,8 @@ pub const WATCHED: &[Watched] = &[
     builtin("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", PART_OF),
     builtin("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", PART_OF),
     builtin("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", PART_OF),
+    // KServe gives these no labels.
+    builtin("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", None),
     optional(
         "gateway.networking.k8s.io",
         "v1",

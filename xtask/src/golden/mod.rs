@@ -118,13 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let mut unexpected = 0usize;
     let mut stale = Vec::new();
     for ((folder, _, case), outcome) in jobs.iter().zip(run_all(&jobs)) {
-        let Outcome { kinds, facts, replaced } = outcome.with_context(|| case.id.clone())?;
-        let facts_of = |difference: &Difference| facts.get(difference.phase()).map_or(&[][..], Vec::as_slice);
-        for difference in &replaced {
-            mends.covers(difference, facts_of(difference));
-        }
-        for (kind, mut differences) in kinds {
-            differences.retain(|difference| !mends.covers(difference, facts_of(difference)));
+        for (kind, differences) in outcome.with_context(|| case.id.clone())? {
             let count = counts.entry((folder, kind)).or_default();
             count.1 += 1;
             let known = pending.contains(&case.id, kind);
@@ -166,8 +160,11 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
 
 type Job = (&'static str, Runner, Case);
 
+/// What differs by kind of file, without what is meant.
+type Differences = BTreeMap<&'static str, Vec<Difference>>;
+
 /// Runs the jobs, as many at a time as there are processors. Outcomes are in the order of the jobs.
-fn run_all(jobs: &[Job]) -> Vec<Result<Outcome>> {
+fn run_all(jobs: &[Job]) -> Vec<Result<Differences>> {
     let next = Mutex::new(jobs.iter().enumerate());
     let outcomes = Mutex::new(BTreeMap::new());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -177,13 +174,25 @@ fn run_all(jobs: &[Job]) -> Vec<Result<Outcome>> {
                 loop {
                     let job = next.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((index, (_, runner, case))) = job else { return };
-                    let outcome = runner(case);
+                    let outcome = runner(case).map(|outcome| unmeant(outcome, &case.mends));
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(index, outcome);
                 }
             });
         }
     });
     outcomes.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+fn unmeant(outcome: Outcome, mends: &Mends) -> Differences {
+    let Outcome { mut kinds, facts, replaced } = outcome;
+    let is_meant = |difference: &Difference| {
+        mends.covers(difference, facts.get(difference.phase()).map_or(&[][..], Vec::as_slice))
+    };
+    replaced.iter().for_each(|difference| {
+        is_meant(difference);
+    });
+    kinds.values_mut().for_each(|differences| differences.retain(|difference| !is_meant(difference)));
+    kinds
 }
 
 fn is_default(dir: &Path) -> bool {

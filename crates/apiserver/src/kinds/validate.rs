@@ -150,6 +150,9 @@ pub(crate) fn update(
         }
         ("", "Service") => service_update(value, old, &mut causes),
         ("", "Pod") => super::pod::update(value, old, &mut causes),
+        ("resource.k8s.io", "ResourceClaimTemplate") => {
+            immutable("spec", &value["spec"], &old["spec"], &mut causes);
+        }
         ("apps", kind) => {
             causes.extend(workload(value));
             if kind != "StatefulSet" {

@@ -396,7 +396,7 @@ impl Stage for World {
         let mut facts = Vec::new();
         for (key, object) in self.objects.iter() {
             let is_posted = key.namespace.as_deref() == Some(&self.namespace) && !children.contains_key(key);
-            if is_posted || key.kind == "ConfigMap" {
+            if is_posted && key.kind.starts_with(SERVICE.1) {
                 add_facts("", object, &mut facts);
             }
         }
