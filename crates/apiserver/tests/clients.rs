@@ -265,6 +265,50 @@ async fn a_pods_command_stays_as_it_is_and_the_refusal_says_what_may_change() ->
 }
 
 #[tokio::test]
+async fn a_volume_has_one_source() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<Pod> = Api::default_namespaced(client);
+    let pod = json!({"metadata": {"name": "p"}, "spec": {
+        "containers": [{"name": "c", "image": "i"}],
+        "volumes": [{"name": "v", "emptyDir": {}, "configMap": {"name": "x"}}],
+    }});
+    let Err(kube::Error::Api(refusal)) =
+        api.create(&PostParams::default(), &serde_json::from_value(pod)?).await
+    else {
+        return Err("the pod was taken".into());
+    };
+    assert!(refusal.message.contains("may not specify more than 1 volume type"), "{}", refusal.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_null_of_a_webhook_is_refused_where_none_is_allowed() -> Outcome {
+    let clear = Review::Mutate(Arc::new(|request| {
+        request.object["spec"]["size"] = Value::Null;
+        request.object["spec"]["kind"] = Value::Null;
+        Ok(())
+    }));
+    let admission = Admission {
+        name: "clear".into(),
+        group: "tea.example.org".into(),
+        kind: "Cup".into(),
+        review: clear,
+    };
+    let (_, client) = start(Options { admission: vec![admission], ..Options::default() })?;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions.create(&PostParams::default(), &crd("None")?).await?;
+    let made =
+        cups(&client, "v1").create(&PostParams::default(), &cup("v1", &json!({"kind": "green"}))?).await;
+    let Err(kube::Error::Api(refusal)) = made else { return Err("the cup was taken".into()) };
+    let causes = refusal.details.map(|details| details.causes).unwrap_or_default();
+    let found: Vec<(&str, &str)> =
+        causes.iter().map(|cause| (cause.reason.as_str(), cause.field.as_str())).collect();
+    assert!(found.contains(&("FieldValueTypeInvalid", "spec.kind")), "{found:?}");
+    assert!(!found.iter().any(|(_, field)| *field == "spec.size"), "a default takes its place");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_template_of_claims_never_changes() -> Outcome {
     let (_, client) = start(Options::default())?;
     let api: Api<ResourceClaimTemplate> = Api::default_namespaced(client);

@@ -160,8 +160,17 @@ impl Node {
         }
     }
 
-    /// Fills in defaults, and drops a null that is not allowed where a default is.
+    /// Fills in defaults, and drops a null that is not allowed where no default is.
     pub(crate) fn fill(&self, value: &mut Value) {
+        self.fill_in(value, true);
+    }
+
+    /// Fills in defaults alone.
+    pub(crate) fn fill_missing(&self, value: &mut Value) {
+        self.fill_in(value, false);
+    }
+
+    fn fill_in(&self, value: &mut Value, drops_nulls: bool) {
         match value {
             Value::Object(map) => {
                 for (name, node) in &self.properties {
@@ -170,20 +179,20 @@ impl Node {
                         if missing {
                             map.insert(name.clone(), default.clone());
                         }
-                    } else if !node.nullable && map.get(name).is_some_and(Value::is_null) {
+                    } else if drops_nulls && !node.nullable && map.get(name).is_some_and(Value::is_null) {
                         map.remove(name);
                     }
                 }
                 for (name, member) in map.iter_mut() {
                     if let Some(node) = self.properties.get(name).or(self.additional.as_ref()) {
-                        node.fill(member);
+                        node.fill_in(member, drops_nulls);
                     }
                 }
             }
             Value::Array(list) => {
                 if let Some(items) = &self.items {
                     for item in list {
-                        items.fill(item);
+                        items.fill_in(item, drops_nulls);
                     }
                 }
             }

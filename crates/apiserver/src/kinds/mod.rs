@@ -50,6 +50,14 @@ pub(crate) fn fill(resource: &Resource, value: &mut Value, old: Option<&Value>) 
     }
 }
 
+/// The same after webhooks, whose nulls are not taken out: where none is allowed they are refused.
+pub(crate) fn fill_again(resource: &Resource, value: &mut Value, old: Option<&Value>) {
+    match &resource.origin {
+        Origin::Custom(custom) => custom.schema.fill_missing(value),
+        Origin::BuiltIn(_) => fill(resource, value, old),
+    }
+}
+
 /// What the server adds on its own account, which nobody owns: addresses, tolerations, the finalizer of namespaces.
 pub(crate) fn admit(core: &Core, resource: &Resource, value: &mut Value, old: Option<&Value>) {
     if resource.is("", "Service") {

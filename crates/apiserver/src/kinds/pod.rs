@@ -11,6 +11,11 @@ pub(super) fn spec(value: &Value, field: &str, causes: &mut Vec<Cause>) {
         value["volumes"].as_array().into_iter().flatten().filter_map(|v| v["name"].as_str()).collect();
     let mut seen: Vec<&str> = Vec::new();
     for (index, volume) in value["volumes"].as_array().into_iter().flatten().enumerate() {
+        let mut sources = volume.as_object().into_iter().flatten().filter(|(name, _)| *name != "name");
+        if let Some((second, _)) = sources.nth(1) {
+            let at = format!("{field}.volumes[{index}].{second}");
+            causes.push(Cause::forbidden(at, "may not specify more than 1 volume type"));
+        }
         let at = format!("{field}.volumes[{index}].name");
         match volume["name"].as_str().filter(|n| !n.is_empty()) {
             None => causes.push(Cause::required(at, "")),

@@ -288,6 +288,11 @@ impl Stage for Cluster {
             let key = ObjectKey::of(document)?;
             self.touch(&key);
             let (code, answer) = self.ask("POST", &key, "", "application/json", document)?;
+            if code == 409 {
+                // The account that every namespace has.
+                self.replace(std::slice::from_ref(document))?;
+                continue;
+            }
             if code >= 400 {
                 refused.push(told(&key, code, &answer));
                 continue;
