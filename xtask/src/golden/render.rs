@@ -10,6 +10,7 @@ mod files;
 mod refusals;
 mod refuse;
 mod state;
+mod surroundings;
 mod world;
 
 use std::path::PathBuf;

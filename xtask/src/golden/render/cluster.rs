@@ -4,12 +4,13 @@
 //! when nothing can. So a wait for longer than the operator's debounces ends when all that follows from what was done is
 //! done, however loaded the machine is.
 
+mod served;
 mod tap;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -20,11 +21,13 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-use super::refusals::{Cause, Refused};
-use super::state::{State, listed};
-use super::world::{CONFIG, SERVICE, finalized, report_of, surroundings};
+use super::refusals::Refused;
+use super::state::{State, finalized, listed, report_of};
+use super::surroundings::{self, Surroundings};
+use super::world::{CONFIG, SERVICE};
 use super::{Stage, certificates};
-use crate::golden::document::{normal_child, normal_text, read};
+use crate::golden::document::{normal_child, read};
+use served::{CRDS, resource_path};
 use tap::{Log, Tap, send};
 
 /// Longer than the operator gathers changes, on the runtime's clock.
@@ -46,7 +49,7 @@ pub(super) struct Cluster {
     written: Mutex<BTreeSet<(Verb, ObjectKey)>>,
     stored: BTreeMap<String, Value>,
     /// What there was before the case, and which of it, or beside it, the case touched outside its namespace.
-    surroundings: Vec<Value>,
+    surroundings: Arc<Surroundings>,
     touched: BTreeSet<ObjectKey>,
     /// Ends the operator when the cluster goes.
     _stop: watch::Sender<bool>,
@@ -65,7 +68,7 @@ pub(super) fn with<R>(
     case: &Path,
     play: impl FnOnce(&mut Cluster) -> Result<R>,
 ) -> Result<R> {
-    let surroundings = surroundings(root, profile)?;
+    let surroundings = surroundings::of(root, profile)?;
     let caches = caches(&surroundings, case)?;
     // The webhook that knows caches of models is told of them once.
     let is_reusable = caches.is_none();
@@ -84,7 +87,7 @@ pub(super) fn with<R>(
 }
 
 impl Cluster {
-    fn start(root: &Path, surroundings: Vec<Value>, caches: Option<Arc<Objects>>) -> Result<Self> {
+    fn start(root: &Path, surroundings: Arc<Surroundings>, caches: Option<Arc<Objects>>) -> Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
         let options = apiserver::Options {
@@ -113,8 +116,8 @@ impl Cluster {
         for definition in definitions(root)? {
             cluster.create_at(CRDS, &definition)?;
         }
-        cluster.discover()?;
-        for document in &cluster.surroundings {
+        served::discover(|path| cluster.read(path))?;
+        for document in &cluster.surroundings.documents {
             cluster.create(document)?;
         }
         cluster.runtime.block_on(async {
@@ -149,8 +152,11 @@ impl Cluster {
         self.runtime.block_on(self.server.collect_garbage());
         for key in std::mem::take(&mut self.touched) {
             self.ask("DELETE", &key, "", "application/json", &json!({}))?;
-            let before =
-                self.surroundings.iter().find(|document| ObjectKey::of(document).as_ref() == Ok(&key));
+            let before = self
+                .surroundings
+                .documents
+                .iter()
+                .find(|document| ObjectKey::of(document).as_ref() == Ok(&key));
             if let Some(document) = before {
                 // A config goes when the operator lets it.
                 self.settle_now()?;
@@ -199,35 +205,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Learns where kinds are served; all clusters here serve the same.
-    fn discover(&self) -> Result<()> {
-        if RESOURCES.get().is_some() {
-            return Ok(());
-        }
-        let get = |path: &str| -> Result<Value> {
-            Ok(self.runtime.block_on(send(&self.server, "GET", path, "", &Value::Null))?.1)
-        };
-        let mut roots = vec![("v1".to_owned(), "/api/v1".to_owned())];
-        for group in get("/apis")?["groups"].as_array().into_iter().flatten() {
-            for version in group["versions"].as_array().into_iter().flatten() {
-                let version = version["groupVersion"].as_str().unwrap_or_default().to_owned();
-                roots.push((version.clone(), format!("/apis/{version}")));
-            }
-        }
-        let mut known = BTreeMap::new();
-        for (version, root) in roots {
-            for resource in get(&root)?["resources"].as_array().into_iter().flatten() {
-                let text = |field: &str| resource[field].as_str().unwrap_or_default().to_owned();
-                if !text("name").contains('/') {
-                    known.insert(
-                        (version.clone(), text("kind")),
-                        (text("name"), resource["namespaced"] == true),
-                    );
-                }
-            }
-        }
-        let _ = RESOURCES.set(known);
-        Ok(())
+    fn read(&self, path: &str) -> Result<Value> {
+        Ok(self.runtime.block_on(send(&self.server, "GET", path, "", &Value::Null))?.1)
     }
 
     fn list(&self, api_version: &str, kind: &str) -> Result<Vec<Value>> {
@@ -294,7 +273,7 @@ impl Stage for Cluster {
                 continue;
             }
             if code >= 400 {
-                refused.push(told(&key, code, &answer));
+                refused.push(Refused::by_server(&key, code, &answer));
                 continue;
             }
             if let Some(status) = document.get("status") {
@@ -416,48 +395,13 @@ fn definitions(root: &Path) -> Result<Vec<Value>> {
 }
 
 /// The caches of models, if the cluster uses them.
-fn caches(surroundings: &[Value], case: &Path) -> Result<Option<Arc<Objects>>> {
-    let mut objects = Objects::from_documents(surroundings.iter().cloned())?;
-    let settings = compose::Settings::from_objects(&objects, "kserve")?;
+fn caches(surroundings: &Surroundings, case: &Path) -> Result<Option<Arc<Objects>>> {
+    if !surroundings.caches_models {
+        return Ok(None);
+    }
+    let mut objects = surroundings.stored.clone();
     for document in read(&case.join("in.yaml"))? {
         objects.add_document(document)?;
     }
-    Ok(settings.local_model_enabled.then(|| Arc::new(objects)))
-}
-
-fn told(key: &ObjectKey, code: u16, answer: &Value) -> Refused {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let cause = |cause: &Value| Cause {
-        reason: text(&cause["reason"]),
-        field: cause["field"].as_str().unwrap_or("<nil>").to_owned(),
-        message: text(&cause["message"]),
-    };
-    Refused {
-        code,
-        reason: text(&answer["reason"]),
-        kind: key.kind.clone(),
-        namespace: key.namespace.clone().unwrap_or_default(),
-        name: key.name.clone(),
-        message: normal_text(&text(&answer["message"])),
-        causes: answer["details"]["causes"].as_array().into_iter().flatten().map(cause).collect(),
-    }
-}
-
-const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-
-type Resources = BTreeMap<(String, String), (String, bool)>;
-
-/// Plural and whether it is namespaced, by `apiVersion` and kind.
-static RESOURCES: OnceLock<Resources> = OnceLock::new();
-
-/// The path of a kind in the key's namespace.
-fn resource_path(key: &ObjectKey) -> Result<String> {
-    let found = RESOURCES.get().and_then(|known| known.get(&(key.api_version.clone(), key.kind.clone())));
-    let (plural, namespaced) =
-        found.with_context(|| format!("{key}: the API server does not serve this kind"))?;
-    let root = if key.api_version.contains('/') { "apis" } else { "api" };
-    Ok(match key.namespace.as_deref().filter(|_| *namespaced) {
-        Some(namespace) => format!("/{root}/{}/namespaces/{namespace}/{plural}", key.api_version),
-        None => format!("/{root}/{}/{plural}", key.api_version),
-    })
+    Ok(Some(Arc::new(objects)))
 }

@@ -66,7 +66,10 @@ impl<'c> Comparison<'c> {
         let found = self.against_the_recording(phase, &recorded, state)?;
         match self.case.mends.expected(id.trim_end_matches('/')) {
             Some(folder) => {
-                self.outcome.replaced.extend(in_phase(phase, found));
+                let (inputs, outcomes): (Vec<Found>, Vec<Found>) =
+                    found.into_iter().partition(|(kind, ..)| OF_INPUTS.contains(kind));
+                inputs.into_iter().for_each(|(kind, file, found)| self.add(kind, phase, file, found));
+                self.outcome.replaced.extend(in_phase(phase, outcomes));
                 self.against_our_own(phase, &folder, state)?;
             }
             None => found.into_iter().for_each(|(kind, file, found)| self.add(kind, phase, file, found)),
@@ -222,6 +225,9 @@ fn told(state: &State) -> Vec<Value> {
     let services = state.events.iter().filter(|(_, events)| !events.is_empty());
     services.map(|(service, events)| json!({"service": service, "events": events})).collect()
 }
+
+/// What a phase with another outcome has in common with the recording: how its inputs were taken.
+const OF_INPUTS: [&str; 3] = ["stored", "merged", "refused"];
 
 /// Kind, file, and what differs in it.
 type Found = (&'static str, &'static str, Vec<Difference>);

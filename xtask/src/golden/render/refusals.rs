@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use api::admission::Refusal;
+use kinds::ObjectKey;
 use serde_json::{Value, json};
 
 use crate::golden::difference::{Difference, differ};
+use crate::golden::document::normal_text;
 
 /// An object that was not taken.
 pub(super) struct Refused {
@@ -24,6 +27,51 @@ pub(super) struct Cause {
     pub(super) reason: String,
     pub(super) field: String,
     pub(super) message: String,
+}
+
+impl Refused {
+    /// What the pure admission refused.
+    pub(super) fn by_admission(document: &Value, refusal: &Refusal) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let cause = |cause: &api::validate::Finding| Cause {
+            reason: cause.violation.type_.reason().to_owned(),
+            field: cause.violation.field.clone().unwrap_or_else(|| "<nil>".to_owned()),
+            message: cause.violation.detail.clone(),
+        };
+        Refused {
+            code: refusal.code,
+            reason: match refusal.code {
+                422 => "Invalid",
+                403 => "Forbidden",
+                _ => "",
+            }
+            .to_owned(),
+            kind: text(&document["kind"]),
+            namespace: text(&document["metadata"]["namespace"]),
+            name: text(&document["metadata"]["name"]),
+            message: refusal.to_string(),
+            causes: if refusal.code == 422 { refusal.causes.iter().map(cause).collect() } else { Vec::new() },
+        }
+    }
+
+    /// What an API server refused, by its answer.
+    pub(super) fn by_server(key: &ObjectKey, code: u16, answer: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let cause = |cause: &Value| Cause {
+            reason: text(&cause["reason"]),
+            field: cause["field"].as_str().unwrap_or("<nil>").to_owned(),
+            message: text(&cause["message"]),
+        };
+        Refused {
+            code,
+            reason: text(&answer["reason"]),
+            kind: key.kind.clone(),
+            namespace: key.namespace.clone().unwrap_or_default(),
+            name: key.name.clone(),
+            message: normal_text(&text(&answer["message"])),
+            causes: answer["details"]["causes"].as_array().into_iter().flatten().map(cause).collect(),
+        }
+    }
 }
 
 /// The file.

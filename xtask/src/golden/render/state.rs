@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use kinds::ObjectKey;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::refusals::Refused;
 use crate::golden::difference::leaves;
+use crate::golden::document::normal;
 use crate::golden::mends::{Fact, text};
 use crate::golden::path_of;
 
@@ -39,6 +40,23 @@ pub(super) struct State {
 pub(super) fn listed(key: &ObjectKey) -> String {
     let namespace = key.namespace.as_deref().unwrap_or_default();
     format!("{} {} {namespace}/{}", key.api_version, key.kind, key.name)
+}
+
+/// The recorded controller had put its finalizer on, and so written the service back, when it was looked at.
+pub(super) fn finalized(service: &Value) -> Value {
+    let mut service = api::admission::written_back(service);
+    service["metadata"]["finalizers"] = json!([api::keys::SERVICE_FINALIZER]);
+    service
+}
+
+/// An object's status alone.
+pub(super) fn report_of(object: &Value, status: Value) -> Value {
+    normal(json!({
+        "apiVersion": object["apiVersion"],
+        "kind": object["kind"],
+        "metadata": {"name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"]},
+        "status": status,
+    }))
 }
 
 /// Facts, once more.

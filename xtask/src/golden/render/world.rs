@@ -13,10 +13,10 @@ use kinds::{ObjectKey, Objects};
 use plan::{CertificateOrder, Change, Plan, Reach, Seen, Verb};
 use serde_json::{Value, json};
 
-use super::refusals::{Cause, Refused};
-use super::state::{State, add_facts, listed};
-use super::{Stage, certificates};
-use crate::golden::document::{normal, normal_child, read};
+use super::refusals::Refused;
+use super::state::{State, add_facts, finalized, listed, report_of};
+use super::{Stage, certificates, surroundings};
+use crate::golden::document::normal_child;
 
 pub(super) const SERVICE: (&str, &str) = ("serving.kserve.io/v1alpha2", "LLMInferenceService");
 pub(super) const CONFIG: &str = "LLMInferenceServiceConfig";
@@ -54,7 +54,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(root: &Path, profile: &str, namespace: &str) -> Result<Self> {
-        let mut objects = Objects::new();
+        let mut objects = surroundings::of(root, profile)?.stored.clone();
         objects.add_document(json!({
             "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace},
         }))?;
@@ -73,7 +73,7 @@ impl World {
             deleted: BTreeSet::new(),
             now: "2026-01-01T00:00:00Z".parse()?,
         };
-        world.add(&surroundings(root, profile)?)?;
+        world.read_settings()?;
         Ok(world)
     }
 
@@ -96,7 +96,7 @@ impl World {
                     }
                     self.objects.add_document(stored)?;
                 }
-                Err(refusal) => refused.push(told(document, &refusal)),
+                Err(refusal) => refused.push(Refused::by_admission(document, &refusal)),
             }
         }
         self.read_settings()?;
@@ -422,62 +422,6 @@ impl Stage for World {
             facts,
             children,
         })
-    }
-}
-
-/// The objects that a cluster of that profile has: presets, gateway, settings.
-pub(super) fn surroundings(root: &Path, profile: &str) -> Result<Vec<Value>> {
-    let presets = root.join("presets");
-    let mut files: Vec<_> =
-        std::fs::read_dir(&presets)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
-    files.sort();
-    files.insert(0, presets.join("cluster/system.yaml"));
-    files.push(presets.join(format!("cluster/{profile}.yaml")));
-    let mut documents = Vec::new();
-    for file in files {
-        documents.extend(read(&file)?);
-    }
-    Ok(documents)
-}
-
-/// The recorded controller had put its finalizer on, and so written the service back, when it was looked at.
-pub(super) fn finalized(service: &Value) -> Value {
-    let mut service = api::admission::written_back(service);
-    service["metadata"]["finalizers"] = json!([api::keys::SERVICE_FINALIZER]);
-    service
-}
-
-/// An object's status alone.
-pub(super) fn report_of(object: &Value, status: Value) -> Value {
-    normal(json!({
-        "apiVersion": object["apiVersion"],
-        "kind": object["kind"],
-        "metadata": {"name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"]},
-        "status": status,
-    }))
-}
-
-fn told(document: &Value, refusal: &Refusal) -> Refused {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let cause = |cause: &api::validate::Finding| Cause {
-        reason: cause.violation.type_.reason().to_owned(),
-        field: cause.violation.field.clone().unwrap_or_else(|| "<nil>".to_owned()),
-        message: cause.violation.detail.clone(),
-    };
-    Refused {
-        code: refusal.code,
-        reason: match refusal.code {
-            422 => "Invalid",
-            403 => "Forbidden",
-            _ => "",
-        }
-        .to_owned(),
-        kind: text(&document["kind"]),
-        namespace: text(&document["metadata"]["namespace"]),
-        name: text(&document["metadata"]["name"]),
-        message: refusal.to_string(),
-        causes: if refusal.code == 422 { refusal.causes.iter().map(cause).collect() } else { Vec::new() },
     }
 }
 

@@ -123,7 +123,7 @@ fn note(log: &mut Log, method: &Method, path: &str, media: &str, sent: Value, co
             .applied
             .keys()
             .find(|key| {
-                super::resource_path(key).is_ok_and(|parent| path == format!("{parent}/{}", key.name))
+                super::served::resource_path(key).is_ok_and(|parent| path == format!("{parent}/{}", key.name))
             })
             .cloned()
     {
