@@ -50,14 +50,25 @@ pub(crate) struct Outcome {
     /// Differences from recordings in whose place files of ours were compared. Other recordings may show the same, so
     /// rules over paths are of use here, too.
     pub(crate) replaced: Vec<Difference>,
+    /// Differences from those files of ours, by kind. No rule takes them out.
+    own: BTreeMap<&'static str, Vec<Difference>>,
 }
 
 impl Outcome {
     /// Adds the differences of one file, even if there are none.
     pub(crate) fn add(&mut self, kind: &'static str, file: &str, found: Vec<Difference>) {
         let all = self.kinds.entry(kind).or_default();
-        all.extend(found.into_iter().map(|difference| Difference { file: file.to_owned(), ..difference }));
+        all.extend(in_file(file, found));
     }
+
+    /// The same of a file of our own.
+    pub(crate) fn add_own(&mut self, kind: &'static str, file: &str, found: Vec<Difference>) {
+        self.own.entry(kind).or_default().extend(in_file(file, found));
+    }
+}
+
+fn in_file(file: &str, found: Vec<Difference>) -> impl Iterator<Item = Difference> {
+    found.into_iter().map(move |difference| Difference { file: file.to_owned(), ..difference })
 }
 
 /// An object as paths name it: `apiVersion/kind/namespace/name`, with an empty namespace if it has none.
@@ -184,7 +195,7 @@ fn run_all(jobs: &[Job]) -> Vec<Result<Differences>> {
 }
 
 fn unmeant(outcome: Outcome, mends: &Mends) -> Differences {
-    let Outcome { mut kinds, facts, replaced } = outcome;
+    let Outcome { mut kinds, facts, replaced, own } = outcome;
     let is_meant = |difference: &Difference| {
         mends.covers(difference, facts.get(difference.phase()).map_or(&[][..], Vec::as_slice))
     };
@@ -192,6 +203,7 @@ fn unmeant(outcome: Outcome, mends: &Mends) -> Differences {
         is_meant(difference);
     });
     kinds.values_mut().for_each(|differences| differences.retain(|difference| !is_meant(difference)));
+    own.into_iter().for_each(|(kind, differences)| kinds.entry(kind).or_default().extend(differences));
     kinds
 }
 

@@ -131,6 +131,11 @@ impl<'c> Comparison<'c> {
         self.outcome.add(self.kind.unwrap_or(kind), &file, found);
     }
 
+    fn add_own(&mut self, kind: &'static str, phase: &str, file: &str, found: Vec<Difference>) {
+        let folder = if phase.is_empty() { String::new() } else { format!("{phase}/") };
+        self.outcome.add_own(self.kind.unwrap_or(kind), &format!("{folder}{file}"), found);
+    }
+
     /// Differences by kind and file.
     fn against_the_recording(&mut self, phase: &str, dir: &Path, state: &State) -> Result<Vec<Found>> {
         let changes = read_text(&dir.join("changes.txt"))?.unwrap_or_default();
@@ -192,23 +197,23 @@ impl<'c> Comparison<'c> {
             }
         }
         let want = documents(&read(&folder.join("want.yaml"))?, &shown, normal_child);
-        self.add("want", phase, "want.yaml", want);
-        self.add(
+        self.add_own("want", phase, "want.yaml", want);
+        self.add_own(
             "status",
             phase,
             "status.yaml",
             statuses(&read(&folder.join("status.yaml"))?, &state.statuses),
         );
-        self.add("events", phase, "events.yaml", events(&read(&folder.join("events.yaml"))?, state));
+        self.add_own("events", phase, "events.yaml", events(&read(&folder.join("events.yaml"))?, state));
         if is_edit {
             let changes = read_text(&folder.join("changes.txt"))?.unwrap_or_default();
-            self.add("changes", phase, "changes.txt", lines("changes", &changes, &state.changes));
+            self.add_own("changes", phase, "changes.txt", lines("changes", &changes, &state.changes));
             let gone: String = changes
                 .lines()
                 .filter_map(|line| line.strip_prefix("delete "))
                 .map(|line| format!("{line}\n"))
                 .collect();
-            self.add("deleted", phase, "deleted.txt", lines("deleted", &gone, &deleted));
+            self.add_own("deleted", phase, "deleted.txt", lines("deleted", &gone, &deleted));
         }
         Ok(())
     }
