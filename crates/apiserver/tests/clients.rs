@@ -99,6 +99,31 @@ async fn a_watcher_sees_what_is_there_and_what_changes() -> Outcome {
 }
 
 #[tokio::test]
+async fn an_event_of_either_group_is_read_as_both() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let new: Api<k8s_openapi::api::events::v1::Event> = Api::default_namespaced(client.clone());
+    let core: Api<k8s_openapi::api::core::v1::Event> = Api::default_namespaced(client);
+    let said = json!({
+        "metadata": {"name": "e"}, "action": "Made", "reason": "Made", "note": "made a cup", "type": "Normal",
+        "eventTime": "2026-01-02T03:04:05.000000Z", "reportingController": "kitchen", "reportingInstance": "kitchen-0",
+        "regarding": {"apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "cup", "uid": "u"},
+    });
+    new.create(&PostParams::default(), &serde_json::from_value(said)?).await?;
+    // What `kubectl describe` asks for.
+    let about = ListParams::default().fields("involvedObject.name=cup,involvedObject.uid=u,involvedObject.kind=Pod");
+    let seen = core.list(&about).await?.items;
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(seen[0].message.as_deref(), Some("made a cup"));
+    assert_eq!(seen[0].reporting_component.as_deref(), Some("kitchen"));
+    let series = json!({"series": {"count": 2, "lastObservedTime": "2026-01-02T03:04:06.000000Z"}});
+    new.patch("e", &PatchParams::default(), &Patch::Merge(series)).await?;
+    assert_eq!(core.get("e").await?.series.and_then(|series| series.count), Some(2));
+    core.delete("e", &DeleteParams::default()).await?;
+    assert!(new.get_opt("e").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
 async fn apply_owns_fields_conflicts_and_gives_up_what_is_left_out() -> Outcome {
     let (_, client) = start(Options::default())?;
     let api: Api<Deployment> = Api::default_namespaced(client);
