@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+pub(crate) use ::kinds::schema::{printed, quoted};
+
 /// The names of a kind as error messages need them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Names<'a> {
@@ -86,33 +88,6 @@ impl Cause {
     pub(crate) fn text(&self) -> String {
         format!("{}: {}", self.field, self.message)
     }
-}
-
-/// A value inside a message.
-pub(crate) fn printed(value: &Value) -> String {
-    match value {
-        Value::String(s) => quoted(s),
-        other => other.to_string(),
-    }
-}
-
-/// Go's `%q`.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 fn qualified(name: &str, group: &str) -> String {

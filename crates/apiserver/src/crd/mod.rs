@@ -1,17 +1,15 @@
 //! CustomResourceDefinitions: what they add to the catalog, and their schemas.
 
-mod cel;
 pub(crate) mod establish;
 pub(crate) mod names;
-pub(crate) mod schema;
 pub(crate) mod validate;
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
+use ::kinds::schema::Schema;
 use serde_json::Value;
 
 use crate::catalog::{Origin, Resource};
-use schema::Node;
 
 pub(crate) use names::judge;
 
@@ -21,7 +19,7 @@ pub(crate) struct CustomVersion {
     pub(crate) stored: String,
     pub(crate) status: bool,
     pub(crate) scale: Option<Scale>,
-    pub(crate) schema: Arc<Node>,
+    pub(crate) schema: Arc<Schema>,
     /// `openAPIV3Schema` as written.
     pub(crate) document: Value,
     /// `additionalPrinterColumns` as written.
@@ -123,7 +121,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                     stored: stored.clone(),
                     status: version["subresources"].get("status").is_some(),
                     scale,
-                    schema: Arc::new(Node::of_crd(&document)),
+                    schema: Arc::new(Schema::read(&document)),
                     document,
                     columns: version["additionalPrinterColumns"].as_array().cloned().unwrap_or_default(),
                     selectable: version["selectableFields"]
@@ -143,7 +141,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
 }
 
 /// The schema of `metadata`.
-pub(crate) fn metadata_schema() -> &'static Node {
-    static NODE: LazyLock<Arc<Node>> = LazyLock::new(crate::kinds::schema::metadata);
-    &NODE
+pub(crate) fn metadata_schema() -> &'static Schema {
+    static METADATA: LazyLock<Schema> = LazyLock::new(crate::kinds::schema::metadata);
+    &METADATA
 }

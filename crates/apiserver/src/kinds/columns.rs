@@ -180,7 +180,7 @@ pub(crate) fn definitions(built_in: &'static BuiltIn) -> Value {
         .map(|(name, kind, source, priority)| {
             let description = match source.strip_prefix('=') {
                 Some(words) => words.to_owned(),
-                None => node.description(source).unwrap_or_default(),
+                None => node.description_of(source).unwrap_or_default().to_owned(),
             };
             let format = if *name == "Name" { "name" } else { "" };
             json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority})
@@ -194,12 +194,12 @@ pub(crate) fn definitions(built_in: &'static BuiltIn) -> Value {
 
 /// The column that all tables begin with.
 pub(crate) fn name() -> Value {
-    let description = crate::crd::metadata_schema().description("name").unwrap_or_default();
+    let description = crate::crd::metadata_schema().description_of("name").unwrap_or_default();
     json!({"name": "Name", "type": "string", "format": "name", "description": description, "priority": 0})
 }
 
 pub(crate) fn age() -> String {
-    crate::crd::metadata_schema().description("creationTimestamp").unwrap_or_default()
+    crate::crd::metadata_schema().description_of("creationTimestamp").unwrap_or_default().to_owned()
 }
 
 /// The cells of an object.

@@ -59,8 +59,8 @@ impl Core {
         }
         let target = self.resource_of(api_version, &resource.kind);
         if let Some(custom) = target.as_ref().and_then(|r| r.custom()) {
-            custom.schema.prune(&mut value, &mut Vec::new());
-            custom.schema.fill(&mut value);
+            crate::kinds::prune_unknown(&custom.schema, &mut value);
+            crate::kinds::fill_custom(&custom.schema, &mut value);
         }
         value
     }
