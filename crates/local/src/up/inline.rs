@@ -28,6 +28,13 @@ async fn engine(call: EngineCall) -> i32 {
     if !ignored.is_empty() {
         say(format!("the simulated engine does nothing about {}", ignored.join(" ")));
     }
+    if options.headless {
+        say(options.worker_words());
+        ready.send_replace(true);
+        // An error means that the agent is gone, which also is an end.
+        let _ = stop.wait_for(|stop| *stop).await;
+        return 0;
+    }
     let host = options.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
     let listener = match TcpListener::bind((host.as_str(), options.port)).await {
         Ok(listener) => listener,
