@@ -139,10 +139,13 @@ impl Scheduler {
         config::read(config)
     }
 
-    /// The stages and filters of this scheduler with the scorers and the picker of a policy: engines that only prefill
-    /// answer nothing, whatever the policy.
+    /// A policy for requests that this scheduler would place. With a prefill stage, stages and filters stay and only scorers
+    /// and pickers are the policy's: engines that only prefill answer nothing, whatever the policy.
     #[must_use]
     pub fn with_policy(&self, policy: &Scheduler) -> Self {
+        if self.prefill.is_none() {
+            return policy.clone();
+        }
         let profile = |own: &Profile| Profile {
             name: own.name.clone(),
             filters: own.filters.clone(),

@@ -43,6 +43,8 @@ const OWN_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static(wire::headers::ENCODER_HOSTS_PORTS),
     HeaderName::from_static(wire::headers::KV_CACHE_SOURCE_HOST_PORT),
 ];
+/// How long running requests get to end when a sidecar is told to end; whoever told it may have less patience.
+pub const DRAIN: Duration = Duration::from_secs(60);
 /// How long a connection to an engine may take to come about.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Longest body that is read: that of a request in two legs, and the answer of the first.
