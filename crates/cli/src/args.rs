@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Run the simulated engine; takes the arguments of `vllm serve`
     #[command(disable_help_flag = true)]
     Sim(Passed),
+    /// Run the sidecar of a decoding engine, which has prompts computed elsewhere; takes the arguments of `pd-sidecar`
+    #[command(disable_help_flag = true)]
+    Sidecar(Passed),
     /// Run one container of a pod (used by `up`)
     #[command(hide = true, disable_help_flag = true)]
     PodShim(Passed),

@@ -7,6 +7,7 @@ mod inputs;
 mod problem;
 mod render;
 mod services;
+mod sidecar;
 mod sim_engine;
 mod up;
 
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
         Command::Crds(crds) => crds::run(&crds).map(|()| Ended::Done),
         Command::Sim(passed) => {
             logged("info").and_then(|()| sim_engine::run(passed.args)).map(|()| Ended::Done)
+        }
+        Command::Sidecar(passed) => {
+            logged("info").and_then(|()| sidecar::run(&passed.args)).map(|()| Ended::Done)
         }
         Command::PodShim(passed) => return local::node::shim::main(&passed.args),
     };

@@ -5,7 +5,7 @@ use kinds::ObjectKey;
 use serde_json::{Value, json};
 
 use crate::subject::{Subject, is_stopped, name_label};
-use crate::{Failure, Part, Plan, Step, findings, machine, rbac, router, scaling, storage, tls, workload};
+use crate::{Failure, Part, Plan, Step, findings, rbac, router, scaling, storage, tls, workload};
 
 /// Kinds that we make, for finding children that are no longer wanted.
 const CHILD_KINDS: [(&str, &str, Part); 15] = [
@@ -35,9 +35,6 @@ pub fn build(merged: &Merged, facts: &Facts) -> Plan {
         return teardown(facts);
     }
     let subject = Subject::new(merged, facts);
-    if let Some(failure) = machine::beyond(&subject).filter(|_| facts.one_machine) {
-        return Plan { failure: Some(failure), ..Plan::default() };
-    }
     let mut plan = Plan { certificates: vec![tls::order::order(&subject)], ..Plan::default() };
     if let Err(failure) = parts(&subject, &mut plan) {
         plan.failure = Some(failure);

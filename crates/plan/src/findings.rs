@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::Finding;
+use crate::machine;
 use crate::router::{group, route};
 use crate::storage::{INITIALIZER, adapters, published_name};
 use crate::subject::{Subject, is_deleted};
@@ -15,6 +16,7 @@ pub(crate) fn findings(subject: &Subject) -> Vec<Finding> {
         .iter()
         .map(|warning| finding("ComposeWarning", format!("{}: {}", warning.field, warning.message), None))
         .collect();
+    findings.extend(machine::findings(subject));
     findings.extend(overridden_initializer(subject));
     findings.extend(deprecated_plugin(subject));
     findings.extend(unseen_predictor(subject));

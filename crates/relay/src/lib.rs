@@ -1,4 +1,5 @@
-//! A streaming HTTP forwarder, and on it the gateway: requests go where a table of routes says.
+//! A streaming HTTP forwarder, and on it the gateway, where requests go as a table of routes says, and the sidecar of
+//! disaggregated serving.
 //!
 //! In: a [`RouteTable`] (pure data; somebody else watches a cluster or reads a file), and connections. Out: requests at
 //! engines, answers to clients, frame by frame. A pool of engines is chosen from by [`sched`], in this process, on a
@@ -16,6 +17,7 @@ mod models;
 mod refusal;
 mod scrape;
 mod server;
+pub mod sidecar;
 mod table;
 mod upstream;
 

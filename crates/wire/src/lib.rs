@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod openai;
 pub mod prefix;
 pub mod sse;
+pub mod transfer;

@@ -16,7 +16,7 @@ use super::watch::{Kept, Seen};
 /// Schedulers by the text of their configuration: a text that was read once is not read again.
 #[derive(Default)]
 pub(crate) struct Pickers {
-    /// Instead of what the services ask for.
+    /// Instead of the scorers that the services ask for.
     policy: Option<Arc<Scheduler>>,
     default: Arc<Scheduler>,
     by_text: HashMap<String, Result<Arc<Scheduler>, String>>,
@@ -49,15 +49,17 @@ impl Pickers {
         namespace: &str,
         service: &str,
     ) -> (Arc<Scheduler>, Option<String>) {
-        if let Some(policy) = &self.policy {
-            return (Arc::clone(policy), None);
-        }
+        let otherwise = self.policy.as_ref().unwrap_or(&self.default);
         let Some(text) = config_text(seen, deployments, namespace, service) else {
-            return (Arc::clone(&self.default), None);
+            return (Arc::clone(otherwise), None);
         };
+        let policy = self.policy.as_ref();
         let read = self.by_text.entry(text).or_insert_with_key(|text| {
             let config = yaml::read_value(text).map_err(|error| error.to_string())?;
             let scheduler = Scheduler::from_config(&config).map_err(|error| error.to_string())?;
+            if let Some(policy) = policy {
+                return Ok(Arc::new(scheduler.with_policy(policy)));
+            }
             for warning in scheduler.warnings() {
                 tracing::warn!(namespace, picker = service, "{warning}");
             }
@@ -65,7 +67,8 @@ impl Pickers {
         });
         match read {
             Ok(scheduler) => (Arc::clone(scheduler), None),
-            Err(words) => (Arc::clone(&self.default), Some(words.clone())),
+            Err(_) if policy.is_some() => (Arc::clone(otherwise), None),
+            Err(words) => (Arc::clone(otherwise), Some(words.clone())),
         }
     }
 }

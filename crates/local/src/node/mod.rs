@@ -1,9 +1,10 @@
-//! The node agent: Deployments and ReplicaSets become pods, pods become processes of this machine, each
+//! The node agent: Deployments, ReplicaSets and LeaderWorkerSets become pods, pods become processes of this machine, each
 //! pod on a loopback address of its own. Goes in: a Kubernetes client. Comes out: statuses, events, logs.
 //! It talks to nothing but that client and the processes below it.
 //!
 //! ```text
 //! Deployment ─► ReplicaSet ─► Pod          controllers (decided in rollout)
+//! LeaderWorkerSet ─► leaders ─► workers    controllers (decided in groups)
 //! Pod ─► agent ─► one task per pod ─► one per container ─► pod-shim ─► the program
 //!                  volumes, env, programs decide; probes, status report
 //! ```
@@ -15,6 +16,7 @@ mod container;
 mod controllers;
 mod env;
 mod events;
+mod groups;
 mod launch;
 pub mod logs;
 mod mounts;
@@ -77,12 +79,23 @@ impl NodeOptions {
     }
 }
 
-/// Starts a simulated engine inside this process. The future is the engine: its output is the exit code.
+/// Starts a program inside this process. The future is the program: its output is the exit code.
 pub type EngineLauncher = Arc<dyn Fn(EngineCall) -> BoxFuture<'static, i32> + Send + Sync>;
 
-/// One simulated engine to run inside this process.
+/// What can run inside this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InlineProgram {
+    /// A simulated engine.
+    Engine,
+    /// The sidecar of a decoding engine.
+    Sidecar,
+}
+
+/// One program to run inside this process.
 pub struct EngineCall {
-    /// What follows `vllm serve`, with `--host` and `--speed`.
+    /// Which one.
+    pub program: InlineProgram,
+    /// What follows `vllm serve` or `pd-sidecar`, with `--host`, and `--speed` for an engine.
     pub argv: Vec<String>,
     /// The container's variables.
     pub env: BTreeMap<String, String>,

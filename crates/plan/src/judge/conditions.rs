@@ -37,6 +37,8 @@ pub(crate) mod names {
         SCALING_READY,
         PREFILL_SCALING_READY,
     ];
+    /// [`WORKLOADS`] without their autoscalers.
+    pub(crate) const UNSCALED_WORKLOADS: &[&str] = WORKLOADS.split_at(4).0;
     /// What `RouterReady` is made of, in the order in which a failure counts.
     pub(crate) const ROUTER: [&str; 5] =
         [GATEWAYS_READY, HTTP_ROUTES_READY, INFERENCE_POOL_READY, SCHEDULER_WORKLOAD_READY, TOKENIZER_READY];

@@ -51,7 +51,7 @@ pub fn judge(
             status.applied_configs = merged.applied_configs.iter().map(applied).collect();
             ledger.mark_true(names::PRESETS_COMBINED);
             if is_stopped(facts) {
-                stop(&mut ledger, &mut status);
+                stop(facts, &mut ledger, &mut status);
             } else {
                 let subject = Subject::new(merged, facts);
                 run(&subject, sight, plan, &mut ledger, &mut status);
@@ -60,7 +60,7 @@ pub fn judge(
         Err(error) if is_stopped(facts) => {
             let message = format!("Service is stopped with warning: {error}");
             ledger.mark_false(names::PRESETS_COMBINED, "Stopped", &message);
-            stop(&mut ledger, &mut status);
+            stop(facts, &mut ledger, &mut status);
         }
         Err(error) => {
             status.applied_configs = error.applied_configs().iter().map(applied).collect();
@@ -127,7 +127,7 @@ fn applied(config: &compose::AppliedConfig) -> AppliedConfig {
 }
 
 /// A stopped service says so on every condition, even of parts it never had. Its URL stays.
-fn stop(ledger: &mut Ledger, status: &mut LLMInferenceServiceStatus) {
+fn stop(facts: &Facts, ledger: &mut Ledger, status: &mut LLMInferenceServiceStatus) {
     for name in names::STOPPABLE {
         ledger.mark_false(name, "Stopped", "Service is stopped");
     }
@@ -136,7 +136,7 @@ fn stop(ledger: &mut Ledger, status: &mut LLMInferenceServiceStatus) {
     {
         ledger.clear(name);
     }
-    workloads::roll_up(ledger);
+    workloads::roll_up(ledger, facts.one_machine);
     router::roll_up(ledger);
     status.router = None;
     status.workloads = None;
@@ -160,7 +160,7 @@ fn run(
     if let Some(failure) = failure.as_ref().filter(|failure| failure.part < Part::Scheduler) {
         ledger.mark_false(&failure.condition, &failure.reason, &failure.message);
     }
-    workloads::roll_up(ledger);
+    workloads::roll_up(ledger, subject.facts.one_machine);
     if failed.is_some_and(|failed| failed < Part::Scheduler) {
         return;
     }

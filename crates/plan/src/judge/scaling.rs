@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::Sight;
 use super::conditions::{Ledger, names};
 use super::workloads::{Verdict, conditions, mark, reason_of};
+use crate::machine;
 use crate::scaling::scaled;
 use crate::subject::Subject;
 
@@ -17,6 +18,10 @@ pub(super) fn judge(subject: &Subject, sight: Sight, ledger: &mut Ledger) {
             ledger.clear(condition);
             continue;
         };
+        if let Some(message) = machine::unscaled(subject, scaled.workload) {
+            ledger.mark_false(condition, machine::REASON, &message);
+            continue;
+        }
         let namespace = Some(subject.namespace);
         let verdict = if uses_hpa(scaled.scaling) {
             hpa_verdict(sight.get("autoscaling/v2", "HorizontalPodAutoscaler", namespace, &scaled.hpa_name))

@@ -68,9 +68,10 @@ pub(crate) fn judge(subject: &Subject, sight: Sight, ledger: &mut Ledger, reache
     }
 }
 
-/// `WorkloadsReady` from its parts.
-pub(crate) fn roll_up(ledger: &mut Ledger) {
-    ledger.roll_up(names::WORKLOADS_READY, &names::WORKLOADS);
+/// `WorkloadsReady` from its parts. On one machine workloads serve without an autoscaler.
+pub(crate) fn roll_up(ledger: &mut Ledger, one_machine: bool) {
+    let parts = if one_machine { names::UNSCALED_WORKLOADS } else { &names::WORKLOADS };
+    ledger.roll_up(names::WORKLOADS_READY, parts);
 }
 
 /// Why something is not ready: reason and message.

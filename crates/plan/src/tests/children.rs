@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{container, facts, find, keys, plan, pod, routed, service};
-use crate::Part;
+use crate::{Part, Seen, judge};
 
 #[test]
 fn a_service_with_a_route_and_a_picker_has_all_it_needs_in_order() {
@@ -57,18 +57,53 @@ fn a_folder_of_one_machine_is_refused_by_a_cluster_with_a_hint() {
 }
 
 #[test]
-fn what_one_machine_cannot_run_is_said_before_anything_is_made() {
-    let worker = json!({"model": {"uri": "hf://a/b"}, "parallelism": {"data": 2, "dataLocal": 1}, "worker": {"containers": [{"name": "main"}]}});
-    let mut facts = facts(service("demo", worker), &[]);
+fn on_one_machine_a_service_runs_with_its_fewest_replicas_and_says_that_nothing_scales() {
+    let scaling = |fewest: Value| {
+        json!({"model": {"uri": "hf://a/b"}, "scaling": {"minReplicas": fewest, "maxReplicas": 5, "wva": {"hpa": {}}},
+               "prefill": {"scaling": {"maxReplicas": 4, "wva": {"keda": {}}}}})
+    };
+    let mut facts = facts(service("demo", scaling(json!(3))), &[]);
     facts.one_machine = true;
-    let plan = plan(&facts);
-    let failure = plan.failure.unwrap();
+    let first = plan(&facts);
+    assert_eq!(first.failure, None);
+    let replicas = |plan: &Plan, name: &str| find(plan, "Deployment", name)["spec"]["replicas"].clone();
+    assert_eq!(replicas(&first, "demo-kserve"), json!(3));
+    assert_eq!(replicas(&first, "demo-kserve-prefill"), json!(1));
+    let kinds: Vec<&Value> =
+        first.steps.iter().flat_map(|step| &step.objects).map(|object| &object["kind"]).collect();
+    assert!(!kinds.iter().any(|kind| *kind == "HorizontalPodAutoscaler" || *kind == "ScaledObject"));
+    let said: Vec<&str> = first.findings.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(
-        (failure.condition.as_str(), failure.reason.as_str()),
-        ("WorkerWorkloadReady", "NotOnOneMachine")
+        said,
+        [
+            "main workload: nothing scales on one machine: it runs with 3, unless `kubectl scale` says otherwise",
+            "prefill workload: nothing scales on one machine: it runs with 1, unless `kubectl scale` says otherwise",
+        ]
     );
-    assert!(failure.message.starts_with("spec.worker"), "{}", failure.message);
-    assert!(plan.steps.is_empty() && plan.certificates.is_empty());
+    let judged = judge(
+        &facts,
+        Ok(&compose::compose(&facts).unwrap()),
+        &first,
+        &Seen::default(),
+        None,
+        jiff::Timestamp::UNIX_EPOCH,
+    );
+    for name in ["ScalingReady", "PrefillScalingReady"] {
+        let condition = judged.status.conditions.iter().find(|condition| condition.type_ == name).unwrap();
+        assert_eq!(condition.reason.as_deref(), Some("NotOnOneMachine"), "{name}");
+    }
+
+    // What a person has set stays.
+    let mut live = find(&first, "Deployment", "demo-kserve").clone();
+    live["spec"]["replicas"] = json!(2);
+    live["metadata"]["managedFields"] =
+        json!([{"manager": "kubectl", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
+    facts.objects.insert(live).unwrap();
+    assert_eq!(replicas(&plan(&facts), "demo-kserve"), Value::Null);
+    // Nothing would wake up what scaled to zero.
+    let mut asleep = self::facts(service("demo", scaling(json!(0))), &[]);
+    asleep.one_machine = true;
+    assert_eq!(replicas(&plan(&asleep), "demo-kserve"), json!(1));
 }
 
 #[test]
