@@ -27,7 +27,7 @@ use kinds::{ObjectKey, Objects};
 use serde_json::Value;
 
 pub use build::{build, finalize, teardown};
-pub use diff::{Change, Verb, changes};
+pub use diff::{Change, Devices, Diff, FieldChange, Pods, Verb, Write, diff, diff_live};
 pub use judge::{ConfigJudged, Reach, judge, judge_config};
 pub use tls::{CertificateOrder, Issued, Verdict};
 

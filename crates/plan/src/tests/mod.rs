@@ -1,6 +1,7 @@
 //! Plans and judgements of small services, with the embedded presets.
 
 mod certificates;
+mod changes;
 mod children;
 mod configs;
 mod edits;

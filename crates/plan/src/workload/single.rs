@@ -7,11 +7,9 @@ use serde_json::{Map, Value, json};
 use super::pod::{Completion, has_sidecar, passed_annotations, passed_labels, spec_annotations, template};
 use super::tracing::Role as TraceRole;
 use super::{COMPONENT, Error, PREFILL_COMPONENT, user_account};
+use crate::diff::FIELD_MANAGER;
 use crate::subject::{Labels, ROLE, Subject, WORKLOAD_LABEL, string_map};
 use crate::{machine, rbac};
-
-/// Name under which the operator applies.
-const FIELD_MANAGER: &str = "llmisvc";
 
 /// Accounts and Deployments of single-node workloads, in order.
 pub(crate) fn objects(subject: &Subject) -> Result<Vec<Value>, Error> {
