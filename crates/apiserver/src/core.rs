@@ -22,7 +22,7 @@ pub(crate) struct Core {
     pub(crate) random: Random,
     me: Weak<Core>,
     /// What each CRD came to at a revision of it. A schema of a megabyte is not read anew because another CRD came.
-    defined: Mutex<BTreeMap<String, Defined>>,
+    defined: Mutex<BTreeMap<Box<str>, Defined>>,
     /// Rung when the garbage collector may have work.
     pub(crate) garbage: tokio::sync::Notify,
 }
@@ -36,8 +36,8 @@ const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kub
 impl Core {
     pub(crate) fn start(options: Options) -> Result<Arc<Self>, crate::store::Error> {
         let store = match &options.data_dir {
-            Some(dir) => Store::open(dir, options.log_events)?,
-            None => Store::in_memory(options.log_events),
+            Some(dir) => Store::open(dir, options.log_bytes)?,
+            None => Store::in_memory(options.log_bytes),
         };
         let core = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -83,7 +83,7 @@ impl Core {
         let mut before = std::mem::take(&mut *defined);
         for crd in &crds.objects {
             let known = before.remove(&crd.key).filter(|(revision, _)| *revision == crd.revision);
-            let entry = known.unwrap_or_else(|| (crd.revision, crate::crd::resources(&crd.value)));
+            let entry = known.unwrap_or_else(|| (crd.revision, crate::crd::resources(&crd.value())));
             defined.insert(crd.key.clone(), entry);
         }
         let resources = defined.values().flat_map(|(_, resources)| resources.iter().cloned());

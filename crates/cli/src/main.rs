@@ -1,4 +1,5 @@
 //! The one binary: parses, calls, prints. Decisions are in the crates below.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod args;
 mod check;

@@ -18,6 +18,7 @@
 //! ```
 //!
 //! Nothing here talks to a cluster, reads a clock or a file.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod check;
 mod combine;

@@ -3,6 +3,7 @@
 //! The loop around the decisions of `compose` and `plan`, the same in a cluster and under `up`. It holds what is an
 //! effect: the watches ([`stores`]), the requests, the keys of certificates, the clock. What a change concerns
 //! ([`affected`]) is a function of data, and so is everything that is decided about a service.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 pub mod affected;
 mod announce;

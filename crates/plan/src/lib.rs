@@ -4,6 +4,7 @@
 //! needs, in the order in which they are to be applied, and those that are to go. [`judge`] takes what was seen after
 //! that and gives the status to publish and the events to record. Both are pure: the same input gives the same bytes.
 //! Neither issues keys, reads a clock or asks a cluster; that is what the operator does with a [`Plan`].
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod build;
 mod diff;

@@ -5,6 +5,7 @@
 //! engines, answers to clients, frame by frame. A pool of engines is chosen from by [`sched`], in this process, on a
 //! snapshot of what the engines last said of themselves. This crate knows neither Kubernetes nor any configuration
 //! file.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod body;
 mod filter;

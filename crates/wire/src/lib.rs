@@ -4,6 +4,7 @@
 //! Everything here reads borrowed bytes and returns data. Nothing opens a socket, reads a clock or keeps state beyond
 //! the [`sse::Splitter`]'s unfinished event. What a reader does not know it leaves alone: a body that is forwarded is
 //! forwarded as it came.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 pub mod headers;
 pub mod metrics;

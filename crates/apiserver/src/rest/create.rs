@@ -95,7 +95,7 @@ impl Core {
         warnings.extend(self.admit(call, scope, "CREATE", &value, None, options.dry_run)?);
         let key = scope.key(&name);
         if let Some(existing) = self.store.get(&key) {
-            let deleting = !existing.value["metadata"]["deletionTimestamp"].is_null();
+            let deleting = existing.links.is_ending();
             return Err(Failure::already_exists(resource.names(), &name, deleting));
         }
         if options.dry_run {
@@ -115,7 +115,7 @@ impl Core {
         let Some(found) = self.namespace(namespace) else {
             return Err(Failure::not_found(NAMESPACE_NAMES, namespace));
         };
-        if found.value["status"]["phase"] == "Terminating" {
+        if found.value()["status"]["phase"] == "Terminating" {
             let why = format!(
                 "unable to create new content in namespace {namespace} because it is being terminated"
             );

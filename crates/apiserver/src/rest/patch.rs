@@ -74,7 +74,7 @@ impl Core {
         current: &Object,
     ) -> Result<(Value, Vec<String>), Failure> {
         let resource = &scope.resource;
-        let base = self.shown(resource, &current.value);
+        let base = self.shown(resource, current);
         let Decoded { value: patch, mut oddities } = body::from_json(&call.body)
             .map_err(|why| Failure::bad_request(format!("error decoding patch: {why}")))?;
         let result = match kind {
@@ -122,12 +122,12 @@ impl Core {
         if name_of(&wanted).is_empty() {
             super::write::metadata(&mut wanted).insert("name".into(), json!(name));
         }
-        let live = current.map(|c| self.shown(&scope.resource, &c.value));
+        let live = current.map(|c| self.shown(&scope.resource, c));
         let subresource = scope.subresource.as_deref();
         let value = crate::managed::applied(
             self,
             &scope.resource,
-            live.as_deref(),
+            live.as_ref(),
             &wanted,
             options,
             subresource,

@@ -73,8 +73,7 @@ impl Core {
         ownership: &Ownership,
     ) -> Result<Option<Update>, Failure> {
         let resource = &scope.resource;
-        let old = self.shown(resource, &current.value);
-        let old = old.as_ref();
+        let old = &self.shown(resource, current);
         let name = name_of(old).to_owned();
         let Update { mut value, warnings } = self.prepare(call, scope, options, old, value, ownership)?;
         if same_object(&value, old) {

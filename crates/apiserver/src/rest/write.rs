@@ -103,9 +103,9 @@ impl Core {
             Ok(committed) => committed,
             Err(moved) => return Ok(Err(moved)),
         };
-        let object = committed.durable().await.map_err(Failure::internal)?;
-        self.wrote(resource, &object.value, deleted);
-        Ok(Ok(self.shown(resource, &object.value).into_owned()))
+        let value = committed.durable().await.map_err(Failure::internal)?;
+        self.wrote(resource, &value, deleted);
+        Ok(Ok(self.in_version_of(resource, value)))
     }
 
     /// What follows from a write.

@@ -32,9 +32,9 @@ use folder::Folder;
 /// Annotation of a CRD: which edition of it this is, so that a start need not compare it.
 const EDITION: &str = "llmisvc.serving.kserve.io/edition";
 
-/// How many writes of a kind a watch may miss before it lists again. Each keeps a version of an object in memory, and
-/// the watches of this machine are never far behind.
-const WATCH_HISTORY: usize = 1_000;
+/// How much of the past is kept of each kind for watches. Those of this machine are never far behind, and one that is
+/// lists again.
+const WATCH_HISTORY_BYTES: usize = 2 * 1024 * 1024;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -343,7 +343,7 @@ fn server_options(folder: &Path, token: &str, logs: Arc<OnceLock<node::logs::Log
             groups: vec!["system:masters".to_owned()],
         }],
         logs: Some(inline::log_source(logs)),
-        log_events: WATCH_HISTORY,
+        log_bytes: WATCH_HISTORY_BYTES,
         admission: admission::hooks(),
         conversion: admission::conversion(),
         ..apiserver::Options::default()
