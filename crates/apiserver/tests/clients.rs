@@ -110,7 +110,8 @@ async fn an_event_of_either_group_is_read_as_both() -> Outcome {
     });
     new.create(&PostParams::default(), &serde_json::from_value(said)?).await?;
     // What `kubectl describe` asks for.
-    let about = ListParams::default().fields("involvedObject.name=cup,involvedObject.uid=u,involvedObject.kind=Pod");
+    let about =
+        ListParams::default().fields("involvedObject.name=cup,involvedObject.uid=u,involvedObject.kind=Pod");
     let seen = core.list(&about).await?.items;
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert_eq!(seen[0].message.as_deref(), Some("made a cup"));

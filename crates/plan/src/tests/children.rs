@@ -66,7 +66,8 @@ fn on_one_machine_a_service_runs_with_its_fewest_replicas_and_says_that_nothing_
     facts.one_machine = true;
     let first = plan(&facts);
     assert_eq!(first.failure, None);
-    let replicas = |plan: &Plan, name: &str| find(plan, "Deployment", name)["spec"]["replicas"].clone();
+    let replicas =
+        |plan: &crate::Plan, name: &str| find(plan, "Deployment", name)["spec"]["replicas"].clone();
     assert_eq!(replicas(&first, "demo-kserve"), json!(3));
     assert_eq!(replicas(&first, "demo-kserve-prefill"), json!(1));
     let kinds: Vec<&Value> =
