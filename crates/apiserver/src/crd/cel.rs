@@ -84,9 +84,13 @@ pub(crate) fn check(node: &Node, value: &Value, old: Option<&Value>, path: &str,
     match value {
         Value::Object(map) => {
             for (key, member) in map {
-                let Some(child) = node.properties.get(key).or(node.additional.as_ref()) else { continue };
                 let before = old.and_then(|o| o.get(key));
-                check(child, member, before, &super::validate::member_path(node, path, key), causes);
+                if let Some(child) = node.properties.get(key) {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    check(child, member, before, &path, causes);
+                } else if let Some(child) = &node.additional {
+                    check(child, member, before, &format!("{path}[{key}]"), causes);
+                }
             }
         }
         Value::Array(list) => {

@@ -174,6 +174,14 @@ impl Node {
                         map.remove(name);
                     }
                 }
+                if let Some(node) = &self.additional {
+                    map.retain(|name, member| {
+                        !member.is_null()
+                            || node.nullable
+                            || node.default.is_some()
+                            || self.properties.contains_key(name)
+                    });
+                }
                 for (name, member) in map.iter_mut() {
                     if let Some(node) = self.properties.get(name).or(self.additional.as_ref()) {
                         node.fill(member);

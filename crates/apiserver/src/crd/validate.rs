@@ -96,15 +96,8 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// The path of a member; keys of free maps are written as the original does.
-pub(super) fn member_path(node: &Node, path: &str, key: &str) -> String {
-    if path.is_empty() {
-        return key.to_owned();
-    }
-    if node.properties.contains_key(key) || !key.contains(['.', '/', '[']) {
-        return format!("{path}.{key}");
-    }
-    format!("{path}[{key}]")
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// The item that an item of a list was before: by keys, or by value.
@@ -154,7 +147,7 @@ fn check(node: &Node, value: &Value, old: Option<&Value>, path: &str, causes: &m
                     continue;
                 }
                 if let Some(child) = node.properties.get(key).or(node.additional.as_ref()) {
-                    check(child, member, old.and_then(|o| o.get(key)), &member_path(node, path, key), causes);
+                    check(child, member, old.and_then(|o| o.get(key)), &joined(path, key), causes);
                 }
             }
         }
@@ -176,8 +169,7 @@ fn required(node: &Node, map: &Map<String, Value>, path: &str, causes: &mut Vec<
         node.checks.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     {
         if !map.contains_key(name) {
-            let field = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-            causes.push(Cause::required(field, ""));
+            causes.push(Cause::required(joined(path, name), ""));
         }
     }
 }
@@ -233,15 +225,6 @@ fn values(checks: &Map<String, Value>, value: &Value, path: &str, causes: &mut V
             && (number / step).fract() != 0.0
         {
             invalid(format!("should be a multiple of {}", shown("multipleOf")));
-        }
-        let bounds = match checks.get("format").and_then(Value::as_str) {
-            Some("int32") => Some((f64::from(i32::MIN), f64::from(i32::MAX))),
-            _ => None,
-        };
-        if let Some((low, high)) = bounds
-            && !(low..=high).contains(&number)
-        {
-            invalid("must be of type int32: \"integer\"".to_owned());
         }
     }
     if let Some(text) = value.as_str() {
