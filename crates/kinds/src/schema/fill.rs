@@ -60,7 +60,7 @@ pub fn drop_nulls(schema: &Schema, document: &mut Value) {
     match document {
         Value::Object(fields) => fields.retain(|name, child| {
             let Some(known) = schema.child(name) else { return true };
-            if child.is_null() && !known.nullable && known.default.is_none() && !known.preserve_unknown {
+            if child.is_null() && !known.nullable && known.default.is_none() {
                 return false;
             }
             drop_nulls(known, child);
