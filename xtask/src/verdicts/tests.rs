@@ -3,10 +3,13 @@
 use api::crd::{Edition, crds};
 use serde_json::json;
 
+use super::verdict::rules;
 use super::{Case, Judge, NAMESPACE, Verdict, answers, cases};
 
 /// Of each kind of object there have to be that many.
 const ENOUGH: usize = 100;
+/// They want a `minReplicas`, which has a default.
+const UNBREAKABLE: [&str; 2] = ["wva-idle-needs-min", "keda-idle-needs-min"];
 
 #[test]
 fn there_are_enough_objects_and_each_is_judged_as_it_was_meant() {
@@ -21,6 +24,21 @@ fn there_are_enough_objects_and_each_is_judged_as_it_was_meant() {
     for (case, answer) in cases.iter().zip(&answers) {
         assert_eq!(answer.code < 300, case.is_good, "{}: {answer:?}", case.id);
     }
+}
+
+#[test]
+fn every_rule_of_the_schemas_is_kept_by_one_object_and_broken_by_another() {
+    let mut seen = std::collections::BTreeSet::new();
+    for case in cases().unwrap().iter().filter(|case| !case.servers_only) {
+        seen.extend(rules(case).unwrap());
+    }
+    let missing: Vec<String> = api::rules::all()
+        .flat_map(|rule| [(rule, true), (rule, false)])
+        .filter(|(rule, holds)| *holds || !UNBREAKABLE.contains(&rule.id))
+        .filter(|(rule, holds)| !seen.contains(&(rule.rule.clone(), *holds)))
+        .map(|(rule, holds)| format!("{} {}", rule.id, if holds { "kept" } else { "broken" }))
+        .collect();
+    assert!(missing.is_empty(), "no object for: {}", missing.join(", "));
 }
 
 #[tokio::test]

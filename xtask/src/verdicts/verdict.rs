@@ -163,6 +163,25 @@ impl Verdict {
     }
 }
 
+/// The CEL rules that apply to an object, and whether it keeps them.
+#[cfg(test)]
+pub(super) fn rules(case: &Case) -> Result<Vec<(String, bool)>> {
+    let word = |field: &str| case.object[field].as_str().unwrap_or_default();
+    let kind = Kind::of(word("kind")).context("not one of our kinds")?;
+    let schema = schema(kind, Version::of(word("apiVersion")).context("not one of our versions")?)?;
+    let mut object = case.object.clone();
+    prune(schema, &mut object);
+    drop_nulls(schema, &mut object);
+    apply_defaults(schema, &mut object);
+    let applied = schema.rules(&object, None);
+    Ok(applied
+        .iter()
+        .filter_map(|applied| {
+            Some((applied.rule.rule.clone(), api::rules::holds(&applied.rule.rule, applied.value)?))
+        })
+        .collect())
+}
+
 /// Each is made once: it takes longer than all objects together.
 static SCHEMAS: LazyLock<BTreeMap<(Kind, Version), Schema>> = LazyLock::new(|| {
     let mut schemas = BTreeMap::new();
