@@ -41,8 +41,8 @@ pub(crate) struct Chapter {
 pub(crate) struct Played {
     /// How many were taken.
     pub(crate) taken: usize,
-    /// How many were refused as they should.
-    pub(crate) refused: usize,
+    /// What was refused as it should, and why.
+    pub(crate) refused: Vec<String>,
     /// What should not be.
     pub(crate) findings: Vec<String>,
 }
@@ -77,7 +77,9 @@ impl Judge {
             for child in &chapter.refused {
                 match self.refusal(&postable(child)).await? {
                     None => played.findings.push(format!("{at} takes {}", ObjectKey::of(child)?)),
-                    Some(_) => played.refused += 1,
+                    Some(why) => {
+                        played.refused.push(format!("{at} refuses {}: {why}", ObjectKey::of(child)?));
+                    }
                 }
             }
             present = wanted;

@@ -41,20 +41,24 @@ pub(super) async fn recorded(real: &mut Judge, recordings: &Path) -> Result<Vec<
 
 async fn both(stories: &[Story], real: &mut Judge, ours: &mut Judge) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    let (mut taken, mut refused) = (0, 0);
+    let (mut taken, mut refused) = (0, Vec::new());
     for story in stories {
         for judge in [&mut *real, &mut *ours] {
             let name = judge.name;
             let played: Played =
                 judge.play(story).await.with_context(|| format!("{}: {name}", story.name))?;
             taken += played.taken;
-            refused += played.refused;
+            refused.extend(played.refused);
             findings.extend(played.findings);
         }
     }
+    for line in &refused {
+        println!("as it is to be: {line}");
+    }
     println!(
-        "{} stories: {taken} objects taken, {refused} refused as they are to be, by both servers together",
-        stories.len()
+        "{} stories: {taken} objects taken, {} refused as they are to be, by both servers together",
+        stories.len(),
+        refused.len()
     );
     Ok(findings)
 }
