@@ -8,7 +8,9 @@ mod bench;
 mod foreign;
 mod golden;
 mod purity;
+mod strict;
 mod up;
+mod verdicts;
 mod workspace;
 
 use std::process::ExitCode;

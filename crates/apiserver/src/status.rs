@@ -37,7 +37,9 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) details: Option<Value>,
     /// Only in an expired list: the token to go on with, inconsistently.
-    pub(crate) continue_token: Option<String>,
+    pub(crate) continue_token: Option<Box<str>>,
+    /// Oddities of the request that are told although it is refused.
+    pub(crate) warnings: Box<[String]>,
 }
 
 /// One cause of an invalid object.
@@ -117,7 +119,13 @@ impl Failure {
             message: message.into(),
             details: None,
             continue_token: None,
+            warnings: Box::default(),
         }
+    }
+
+    pub(crate) fn warned(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings.into();
+        self
     }
 
     pub(crate) fn with(mut self, details: Value) -> Self {

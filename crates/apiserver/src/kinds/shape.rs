@@ -26,6 +26,14 @@ pub(crate) fn normalise(node: &Schema, value: &mut Value, kind: &str) -> Result<
     walk(node, value, &mut Place { kind, path: Vec::new() })
 }
 
+/// The same for the metadata of a custom resource, which is decoded on its own.
+pub(crate) fn normalise_metadata(value: &mut Value) -> Result<(), String> {
+    let mut place = Place { kind: "ObjectMeta", path: Vec::new() };
+    value
+        .get_mut("metadata")
+        .map_or(Ok(()), |metadata| walk(crate::crd::metadata_schema(), metadata, &mut place))
+}
+
 struct Place<'a> {
     kind: &'a str,
     path: Vec<String>,

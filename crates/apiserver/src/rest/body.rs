@@ -212,6 +212,9 @@ pub(crate) fn prune(
     if resource.built_in().is_some() {
         crate::kinds::shape::normalise(&schema, &mut decoded.value, &resource.kind)
             .map_err(|why| unreadable(resource, &why))?;
+    } else {
+        crate::kinds::shape::normalise_metadata(&mut decoded.value)
+            .map_err(|why| unreadable(resource, &why))?;
     }
     let mut oddities = std::mem::take(&mut decoded.oddities);
     oddities.extend(unknown.iter().map(|path| format!("unknown field {}", quoted(path))));

@@ -32,7 +32,8 @@ impl Core {
         if !value["metadata"]["resourceVersion"].as_str().unwrap_or_default().is_empty() {
             return Err(Failure::internal("resourceVersion should not be set on objects to be created"));
         }
-        let (value, more) = self.create_object(call, scope, &options, value, &Ownership::Update).await?;
+        let created = self.create_object(call, scope, &options, value, &Ownership::Update).await;
+        let (value, more) = created.map_err(|failure| failure.warned(warnings.clone()))?;
         warnings.extend(more);
         Ok(self.present(call, scope, 201, value)?.warned(warnings))
     }
@@ -99,7 +100,7 @@ impl Core {
             return Err(Failure::already_exists(resource.names(), &name, deleting));
         }
         if options.dry_run {
-            return Ok((value, warnings));
+            return Ok((self.as_if_stored(resource, value), warnings));
         }
         match self.commit(resource, &key, None, Change::Put(value)).await? {
             Ok(value) => Ok((value, warnings)),

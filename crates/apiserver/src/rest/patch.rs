@@ -37,7 +37,8 @@ impl Core {
                 let (value, warnings) = self.patched(call, scope, kind, &options, &current)?;
                 (value, warnings, Ownership::Update)
             };
-            if let Some(stored) = self.replace(call, scope, &options, &current, value, &ownership).await? {
+            let replaced = self.replace(call, scope, &options, &current, value, &ownership).await;
+            if let Some(stored) = replaced.map_err(|failure| failure.warned(warnings.clone()))? {
                 return Ok(self
                     .present(call, scope, 200, stored.value)?
                     .warned(warnings)
@@ -99,7 +100,8 @@ impl Core {
         name: &str,
     ) -> Result<Answer, Failure> {
         let (value, warnings) = self.applied(call, scope, options, name, None)?;
-        let (value, more) = self.create_object(call, scope, options, value, &Ownership::Applied).await?;
+        let created = self.create_object(call, scope, options, value, &Ownership::Applied).await;
+        let (value, more) = created.map_err(|failure| failure.warned(warnings.clone()))?;
         Ok(self.present(call, scope, 201, value)?.warned(warnings).warned(more))
     }
 

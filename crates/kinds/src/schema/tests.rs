@@ -60,9 +60,13 @@ fn defaults_fill_what_is_absent_or_null_but_never_make_a_parent() {
 
 #[test]
 fn nulls_go_where_null_is_no_value() {
-    let mut document = json!({"spec": {"name": null, "count": null, "free": {"x": null}}});
+    let mut document =
+        json!({"spec": {"name": null, "count": null, "free": {"x": null}, "labels": {"a": null}}});
     drop_nulls(&schema(), &mut document);
-    assert_eq!(document, json!({"spec": {"count": null, "free": {"x": null}}}));
+    assert_eq!(document, json!({"spec": {"count": null, "free": {"x": null}, "labels": {}}}));
+    let mut document = json!({"spec": {"free": null}});
+    drop_nulls(&schema(), &mut document);
+    assert_eq!(document, json!({"spec": {}}), "a field of which nothing is said is no exception");
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) fn check(
                     continue;
                 }
                 let Some(known) = schema.child(name) else { continue };
-                let length = push_member(schema, path, name);
+                let length = push_member(path, name);
                 check(known, child, old.and_then(|old| old.get(name)), path, false, found);
                 path.truncate(length);
             }
@@ -108,17 +108,13 @@ fn required(schema: &Schema, fields: &Map<String, Value>, path: &str, found: &mu
     }
 }
 
-/// Appends a member to the path and gives the length of before. Keys of maps that look like paths stand in brackets.
-fn push_member(schema: &Schema, path: &mut String, name: &str) -> usize {
+/// Appends a member to the path and gives the length of before. A kube-apiserver writes keys of maps with a dot too.
+fn push_member(path: &mut String, name: &str) -> usize {
     let length = path.len();
-    if path.is_empty() {
-        path.push_str(name);
-    } else if schema.properties.contains_key(name) || !name.contains(['.', '/', '[']) {
+    if !path.is_empty() {
         path.push('.');
-        path.push_str(name);
-    } else {
-        path.push_str(&format!("[{name}]"));
     }
+    path.push_str(name);
     length
 }
 

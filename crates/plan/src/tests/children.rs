@@ -184,6 +184,21 @@ fn an_hpa_follows_the_wanted_number_of_replicas() {
 }
 
 #[test]
+fn a_fallback_says_nothing_that_an_older_keda_does_not_know() {
+    let fallback = |behavior: &str| {
+        let keda = json!({
+            "triggers": [{"type": "cron", "metadata": {}}],
+            "fallback": {"failureThreshold": 3, "replicas": 2, "behavior": behavior},
+        });
+        let spec = json!({"scaling": {"maxReplicas": 4, "keda": keda}});
+        let plan = plan(&facts(service("demo", spec), &[]));
+        find(&plan, "ScaledObject", "demo-kserve-keda")["spec"]["fallback"].clone()
+    };
+    assert_eq!(fallback("static"), json!({"failureThreshold": 3, "replicas": 2}));
+    assert_eq!(fallback("currentReplicas")["behavior"], "currentReplicas");
+}
+
+#[test]
 fn a_rule_with_too_many_matches_is_split() {
     let adapters: Vec<Value> =
         (0..8).map(|n| json!({"name": format!("a{n}"), "uri": format!("hf://org/a{n}")})).collect();
