@@ -54,4 +54,8 @@ pub fn compose(facts: &Facts) -> Result<Merged, Error> {
 }
 
 #[cfg(test)]
+mod seed_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod warning_tests;

@@ -53,7 +53,10 @@ impl Pattern {
 
     /// Whether the text matches; one that cannot be compiled matches everything.
     pub fn is_match(&self, text: &str) -> bool {
-        self.regex().as_ref().map_or(true, |regex| regex.is_match(text))
+        match self.regex() {
+            Ok(regex) => regex.is_match(text),
+            Err(_) => true,
+        }
     }
 }
 
