@@ -22,8 +22,8 @@ pub(crate) struct CustomVersion {
     pub(crate) status: bool,
     pub(crate) scale: Option<Scale>,
     pub(crate) schema: Arc<Node>,
-    /// `openAPIV3Schema` as written.
-    pub(crate) document: Value,
+    /// `openAPIV3Schema` as JSON; few ever ask for it.
+    pub(crate) document: Box<str>,
     /// `additionalPrinterColumns` as written.
     pub(crate) columns: Vec<Value>,
     /// JSON paths that field selectors may use, without the leading dot.
@@ -36,9 +36,14 @@ pub(crate) struct CustomVersion {
 }
 
 impl CustomVersion {
+    /// `openAPIV3Schema` as written.
+    pub(crate) fn document(&self) -> Value {
+        serde_json::from_str(&self.document).unwrap_or_default()
+    }
+
     /// The schema by which applies are merged.
     pub(crate) fn apply_schema(&self) -> &patch::Schema {
-        self.apply.get_or_init(|| patch::Schema::custom_resource(&self.document))
+        self.apply.get_or_init(|| patch::Schema::custom_resource(&self.document()))
     }
 }
 
@@ -79,6 +84,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
     let stored = versions.iter().find(|v| v["storage"] == true).map(|v| text(&v["name"])).unwrap_or_default();
     let group = text(&spec["group"]);
     let kind = text(&names["kind"]);
+    let mut known = schema::Known::new();
     versions
         .iter()
         .filter(|v| v["served"] == true)
@@ -108,7 +114,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                         }
                     }
                 });
-            let document = version["schema"]["openAPIV3Schema"].clone();
+            let document = &version["schema"]["openAPIV3Schema"];
             Arc::new(Resource {
                 group: group.clone(),
                 kind: kind.clone(),
@@ -123,8 +129,8 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                     stored: stored.clone(),
                     status: version["subresources"].get("status").is_some(),
                     scale,
-                    schema: Arc::new(Node::of_crd(&document)),
-                    document,
+                    schema: Arc::new(Node::of_crd(document, &mut known)),
+                    document: document.to_string().into(),
                     columns: version["additionalPrinterColumns"].as_array().cloned().unwrap_or_default(),
                     selectable: version["selectableFields"]
                         .as_array()

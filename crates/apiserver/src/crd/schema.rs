@@ -1,6 +1,6 @@
 //! A structural schema: what is known about each field, for pruning, defaults, ownership and validation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
@@ -40,22 +40,35 @@ pub(crate) struct Node {
     rules: OnceLock<Vec<Rule>>,
 }
 
+/// Schemas that were read already, so that one which stands in many places is held once: a CRD of workloads says what a pod
+/// is a dozen times.
+pub(crate) type Known<'s> = HashMap<&'s Value, Arc<Node>>;
+
 const STRUCTURE: [&str; 7] =
     ["properties", "additionalProperties", "items", "default", "title", "example", "externalDocs"];
 
 impl Node {
     /// The schema of a CRD version, with the fields that every object has.
-    pub(crate) fn of_crd(document: &Value) -> Self {
-        let mut node = Self::read(document);
-        node.root();
+    pub(crate) fn of_crd<'s>(document: &'s Value, known: &mut Known<'s>) -> Self {
+        let mut node = Self::reading(document, known);
+        node.embedded = true;
         node
     }
 
-    fn root(&mut self) {
-        self.embedded = true;
+    pub(crate) fn read(schema: &Value) -> Self {
+        Self::reading(schema, &mut Known::new())
     }
 
-    pub(crate) fn read(schema: &Value) -> Self {
+    fn shared<'s>(schema: &'s Value, known: &mut Known<'s>) -> Arc<Self> {
+        if let Some(node) = known.get(schema) {
+            return node.clone();
+        }
+        let node = Arc::new(Self::reading(schema, known));
+        known.insert(schema, node.clone());
+        node
+    }
+
+    fn reading<'s>(schema: &'s Value, known: &mut Known<'s>) -> Self {
         let mut node = Self {
             kind: schema["type"].as_str().map(str::to_owned),
             nullable: schema["nullable"] == true,
@@ -66,11 +79,11 @@ impl Node {
             ..Self::default()
         };
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-            node.properties.insert(name.clone(), Arc::new(Self::read(property)));
+            node.properties.insert(name.clone(), Self::shared(property, known));
         }
         match schema.get("additionalProperties") {
             Some(Value::Object(_)) => {
-                node.additional = Some(Arc::new(Self::read(&schema["additionalProperties"])))
+                node.additional = Some(Self::shared(&schema["additionalProperties"], known))
             }
             Some(Value::Bool(true)) => {
                 node.additional = Some(Arc::new(Self { preserve: true, ..Self::default() }))
@@ -78,7 +91,7 @@ impl Node {
             _ => {}
         }
         if let Some(items) = schema.get("items") {
-            node.items = Some(Arc::new(Self::read(items)));
+            node.items = Some(Self::shared(items, known));
         }
         node.list = match schema["x-kubernetes-list-type"].as_str() {
             Some("set") => ListType::Set,

@@ -71,11 +71,13 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
 {
-    watcher(Api::all(client.clone()), watcher::Config::default()).default_backoff().filter_map(
-        async |event| {
+    watcher(Api::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        // Nobody reads them, and they are half of an object.
+        .modify(|object: &mut K| object.meta_mut().managed_fields = None)
+        .filter_map(async |event| {
             event.inspect_err(|error| tracing::debug!(%error, "a controller's watch starts again")).ok()
-        },
-    )
+        })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
