@@ -99,7 +99,7 @@ fn of_version(resources: &GroupVersion) -> Value {
                 schemas.insert(name.clone(), schema);
             }
             Origin::Custom(custom) => {
-                let mut schema = published(&custom.document);
+                let mut schema = published(&custom.document());
                 let properties = &mut schema["properties"];
                 properties["apiVersion"] =
                     json!({"type": "string", "description": field_description("apiVersion")});

@@ -59,6 +59,9 @@ pub(crate) struct Up {
     /// Objects to put into the local cluster first: presets, configs, Secrets, ConfigMaps
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) cluster: Vec<PathBuf>,
+    /// Rewrite paths of volumes in arguments and variables, as where the system allows no mount namespace
+    #[arg(long, hide = true)]
+    pub(crate) rewrite_paths: bool,
     /// How progress and result are printed
     #[arg(short, long, value_enum, default_value_t = Report::Text)]
     pub(crate) output: Report,

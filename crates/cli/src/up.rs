@@ -145,6 +145,7 @@ fn options(args: &Up) -> Result<Options, Failure> {
         speed: args.speed,
         policy: args.policy.clone(),
         exe: std::env::current_exe().context("the path of this program")?,
+        private_view: !args.rewrite_paths,
         grace: GRACE,
     })
 }

@@ -63,9 +63,12 @@ pub fn services(objects: &Objects, change: &Change, system_namespace: &str) -> B
         "ConfigMap" if key.name == SETTINGS && namespace == Some(system_namespace) => {
             matching(objects, |_| true)
         }
+        // The child of one service is nothing to the others: else a fleet of services would be looked at for each new one.
         "ConfigMap" | "ServiceAccount" => {
             let mut affected = owner(change);
-            affected.extend(in_namespace_or_all(objects, namespace, system_namespace));
+            if affected.is_empty() {
+                affected.extend(in_namespace_or_all(objects, namespace, system_namespace));
+            }
             affected
         }
         "Secret" => {

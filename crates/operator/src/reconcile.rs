@@ -59,6 +59,7 @@ impl Untold {
 pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
     // 1. gather: copies out of the stores, no request.
     let Some(facts) = facts(&context, &key).await else { return Next::AwaitChange };
+    report(&context, &key, Done::Looked);
     if !facts.service["metadata"]["deletionTimestamp"].is_null() {
         return finish(&context, &key, &facts).await;
     }

@@ -1,6 +1,7 @@
 //! What the server does on its own when CRDs come, change and go.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,8 +18,9 @@ impl Core {
     /// Brings the status of all CRDs up to date, removes the objects of those that go, and reloads the catalog.
     pub(crate) fn definitions_changed(&self) {
         let listed = self.store.list(&format!("{STORE_KEY}/")).objects;
-        let mut objects: Vec<(Arc<Object>, Value)> =
-            listed.into_iter().map(|object| (object.clone(), outline(&object))).collect();
+        let mut objects: Vec<(Arc<Object>, Arc<Value>)> =
+            listed.into_iter().map(|object| (object.clone(), self.outline(&object))).collect();
+        let mut read = BTreeMap::new();
         // Whoever was established first keeps its names.
         objects.sort_by_key(|(object, crd)| (!established(crd), object.revision));
         for (index, (object, crd)) in objects.iter().enumerate() {
@@ -27,14 +29,14 @@ impl Core {
                 continue;
             }
             // Those that are judged in this very pass have no accepted names in the list yet, but come first.
-            let same_group: Vec<Value> = objects
+            let same_group: Vec<Arc<Value>> = objects
                 .iter()
                 .enumerate()
                 .filter(|(i, (_, other))| *i != index && other["spec"]["group"] == crd["spec"]["group"])
                 .filter_map(|(_, (other, _))| self.store.get(&other.key))
-                .map(|other| outline(&other))
+                .map(|other| self.outline(&other))
                 .collect();
-            let others: Vec<&Value> = same_group.iter().collect();
+            let others: Vec<&Value> = same_group.iter().map(AsRef::as_ref).collect();
             let status = super::judge(crd, &others, &self.now());
             if status != crd["status"] {
                 let crd = object.value();
@@ -42,10 +44,26 @@ impl Core {
                 next["status"] = status;
                 self.own_status(&mut next, &crd);
                 // Somebody else was faster: their write brings us here again.
-                let _ = self.store.commit(STORE_KEY, &object.key, Some(object.revision), Change::Put(next));
+                let put = self.store.commit(STORE_KEY, &object.key, Some(object.revision), Change::Put(next));
+                if let Ok(committed) = put {
+                    read.insert(object.key.clone(), (committed.revision, committed.value));
+                }
             }
         }
-        self.reload_catalog();
+        self.reload_catalog(&read);
+    }
+
+    /// The CRD without its schemas, read once a revision.
+    fn outline(&self, object: &Object) -> Arc<Value> {
+        let mut outlines = self.outlines.lock().unwrap_or_else(PoisonError::into_inner);
+        match outlines.get(&object.key) {
+            Some((revision, outline)) if *revision == object.revision => outline.clone(),
+            _ => {
+                let outline = Arc::new(outline(object));
+                outlines.insert(object.key.clone(), (object.revision, outline.clone()));
+                outline
+            }
+        }
     }
 
     /// The server owns the conditions that it sets.

@@ -20,8 +20,8 @@ pub(crate) struct CustomVersion {
     pub(crate) status: bool,
     pub(crate) scale: Option<Scale>,
     pub(crate) schema: Arc<Schema>,
-    /// `openAPIV3Schema` as written.
-    pub(crate) document: Value,
+    /// `openAPIV3Schema` as JSON; few ever ask for it.
+    pub(crate) document: Box<str>,
     /// `additionalPrinterColumns` as written.
     pub(crate) columns: Vec<Value>,
     /// JSON paths that field selectors may use, without the leading dot.
@@ -34,9 +34,14 @@ pub(crate) struct CustomVersion {
 }
 
 impl CustomVersion {
+    /// `openAPIV3Schema` as written.
+    pub(crate) fn document(&self) -> Value {
+        serde_json::from_str(&self.document).unwrap_or_default()
+    }
+
     /// The schema by which applies are merged.
     pub(crate) fn apply_schema(&self) -> &patch::Schema {
-        self.apply.get_or_init(|| patch::Schema::custom_resource(&self.document))
+        self.apply.get_or_init(|| patch::Schema::custom_resource(&self.document()))
     }
 }
 
@@ -77,6 +82,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
     let stored = versions.iter().find(|v| v["storage"] == true).map(|v| text(&v["name"])).unwrap_or_default();
     let group = text(&spec["group"]);
     let kind = text(&names["kind"]);
+    let mut known = schema::Known::new();
     versions
         .iter()
         .filter(|v| v["served"] == true)
@@ -106,7 +112,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                         }
                     }
                 });
-            let document = version["schema"]["openAPIV3Schema"].clone();
+            let document = &version["schema"]["openAPIV3Schema"];
             Arc::new(Resource {
                 group: group.clone(),
                 kind: kind.clone(),
@@ -121,8 +127,8 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                     stored: stored.clone(),
                     status: version["subresources"].get("status").is_some(),
                     scale,
-                    schema: Arc::new(Schema::read(&document)),
-                    document,
+                    schema: Arc::new(Schema::read(document)),
+                    document: document.to_string().into(),
                     columns: version["additionalPrinterColumns"].as_array().cloned().unwrap_or_default(),
                     selectable: version["selectableFields"]
                         .as_array()

@@ -40,8 +40,9 @@ pub(crate) struct Compacted;
 
 /// A write that memory has; wait for the disk before answering.
 pub(crate) struct Committed {
-    /// The object with its new revision.
-    value: Value,
+    /// The object with its new revision in it.
+    pub(crate) value: Value,
+    pub(crate) revision: u64,
     durable: Option<oneshot::Receiver<Result<(), String>>>,
 }
 
@@ -192,7 +193,7 @@ impl Store {
         self.shared.reached.send_replace(revision);
         // Queued under the lock, so that the disk sees the order of revisions.
         let durable = self.shared.disk.as_ref().map(|disk| disk.write(object, deleted));
-        Ok(Committed { value, durable })
+        Ok(Committed { value, revision, durable })
     }
 
     /// Looks at what Services hold.

@@ -81,12 +81,16 @@ where
     events(watcher(Api::all(client.clone()), watcher::Config::default()))
 }
 
-fn events<K>(
+fn events<K: Resource>(
     watch: impl stream::Stream<Item = Result<Event<K>, watcher::Error>>,
 ) -> impl stream::Stream<Item = Event<K>> {
-    watch.default_backoff().filter_map(async |event| {
-        event.inspect_err(|error| tracing::debug!(%error, "a controller's watch starts again")).ok()
-    })
+    watch
+        .default_backoff()
+        // Nobody reads them, and they are half of an object.
+        .modify(|object: &mut K| object.meta_mut().managed_fields = None)
+        .filter_map(async |event| {
+            event.inspect_err(|error| tracing::debug!(%error, "a controller's watch starts again")).ok()
+        })
 }
 
 /// LeaderWorkerSets of a namespace, or of all.

@@ -258,6 +258,7 @@ async fn process(
         env: vars,
         cwd: container.working_dir.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
         mounts,
+        private_view: shared.options.private_view,
         keep,
         scratch: cell.data.join(".root"),
     };
@@ -382,6 +383,10 @@ fn installation(program: &str, path: Option<&str>) -> Vec<PathBuf> {
         let real = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
         for file in [&file, &real] {
             let Some(directory) = file.parent() else { continue };
+            if is_of_the_system(directory) {
+                keep.push(file.clone());
+                continue;
+            }
             keep.push(directory.to_owned());
             if let Some(root) = directory.parent().filter(|_| directory.ends_with("bin")) {
                 keep.push(root.to_owned());
@@ -393,9 +398,13 @@ fn installation(program: &str, path: Option<&str>) -> Vec<PathBuf> {
             }
         }
     }
-    // Never the root or a directory of whole systems: those are not what a volume hides.
-    keep.retain(|path| path.components().count() > 2);
+    keep.retain(|path| !is_of_the_system(path) || path.is_file());
     keep.sort();
     keep.dedup();
     keep
+}
+
+/// The root and what is directly below it, as `/tmp`: shown as a whole it would undo the volume over it.
+fn is_of_the_system(directory: &Path) -> bool {
+    directory.components().count() <= 2
 }

@@ -29,6 +29,7 @@ mod rollout;
 mod script;
 pub mod shim;
 mod status;
+mod thresholds;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -61,6 +62,9 @@ pub struct NodeOptions {
     pub speed: f64,
     /// Name of the Node object.
     pub node_name: String,
+    /// Show volumes in a private mount namespace where the system allows one. Without it, and where it does not, paths
+    /// are rewritten in arguments and variables.
+    pub private_view: bool,
     /// Runs simulated engines inside this process; without it, `inline-sim` runs them as processes.
     pub launcher: Option<EngineLauncher>,
 }
@@ -74,6 +78,7 @@ impl NodeOptions {
             engine: Engine::Auto,
             speed: 1.0,
             node_name: NODE_NAME.to_owned(),
+            private_view: true,
             launcher: None,
         }
     }

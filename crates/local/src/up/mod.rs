@@ -51,6 +51,8 @@ pub struct Options {
     pub policy: Option<String>,
     /// The program to start for shims and simulated engines: this one.
     pub exe: PathBuf,
+    /// Show volumes in private mount namespaces where the system allows them; see [`node::NodeOptions::private_view`].
+    pub private_view: bool,
     /// How long engines get to end when `up` ends.
     pub grace: Duration,
 }
@@ -372,6 +374,7 @@ fn node_options(options: &Options, folder: &Folder) -> node::NodeOptions {
     node::NodeOptions {
         engine: options.engine,
         speed: options.speed,
+        private_view: options.private_view,
         launcher: Some(inline::launcher()),
         ..node::NodeOptions::new(folder.path().to_owned(), options.exe.clone())
     }

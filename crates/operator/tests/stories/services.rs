@@ -58,6 +58,31 @@ async fn a_service_becomes_children_and_is_ready_when_they_are() {
 }
 
 #[tokio::test]
+async fn a_new_service_costs_few_requests_and_few_passes() {
+    let world = World::start().await;
+    served(&world, "demo", json!({"router": routed()})).await;
+    // One event each for eleven children and the certificate, and for its second version: users see them.
+    let is_event = |request: &String| request.contains(" events");
+    let (events, others): (Vec<_>, Vec<_>) = world.writes().into_iter().partition(is_event);
+    assert_eq!(events.len(), 13, "{events:#?}");
+    assert!(others.len() <= 16, "{} requests: {others:#?}", others.len());
+    let passes = world.passes("demo");
+    assert!(passes <= 6, "{passes} passes: {others:#?}");
+
+    world.forget();
+    world.report_available("demo-kserve").await;
+    world.report_available("demo-kserve-router-scheduler").await;
+    world.report("HTTPRoute", TEAM, "demo-kserve-route", accepted()).await;
+    world.report("InferencePool", TEAM, "demo-inference-pool", accepted()).await;
+    world.until("LLMInferenceService", "demo", |it| says(it, "Ready", "True")).await;
+    world.settle().await;
+    let (events, others): (Vec<_>, Vec<_>) = world.writes().into_iter().partition(is_event);
+    assert_eq!(events.len(), 1, "{events:#?}");
+    assert!(others.iter().all(|request| request == "PUT llminferenceservices/demo/status"), "{others:#?}");
+    assert!(others.len() <= 4, "a write for each report at most: {others:#?}");
+}
+
+#[tokio::test]
 async fn a_service_that_is_as_wanted_costs_no_write_and_neither_does_a_restart() {
     let mut world = World::start().await;
     served(&world, "demo", json!({"router": routed()})).await;
