@@ -61,6 +61,10 @@ pub struct Schema {
     pub validations: Vec<Rule>,
     /// The description, if the schema carries one.
     pub description: Option<String>,
+    /// Whether it, or anything below it, has a default.
+    has_defaults: bool,
+    /// Whether it, or anything below it, has CEL rules.
+    has_rules: bool,
 }
 
 /// JSON types as schemas name them.

@@ -93,6 +93,9 @@ fn node(schema: &Value, path: &str, patterns: &mut Patterns) -> Result<Schema, P
     if let Some(items) = fields.get("items") {
         node.items = Some(Box::new(self::node(items, &format!("{path}[]"), patterns)?));
     }
+    let below = || node.properties.values().chain(node.additional.as_deref()).chain(node.items.as_deref());
+    node.has_defaults = node.default.is_some() || below().any(|child| child.has_defaults);
+    node.has_rules = !node.validations.is_empty() || below().any(|child| child.has_rules);
     Ok(node)
 }
 

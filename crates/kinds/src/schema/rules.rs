@@ -1,5 +1,7 @@
 //! Which CEL rule applies to which value.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 
 use super::{Rule, Schema, Violation, ViolationType};
@@ -49,7 +51,7 @@ impl Schema {
         path: &mut String,
         applied: &mut Vec<AppliedRule<'a>>,
     ) {
-        if value.is_null() {
+        if value.is_null() || !self.has_rules {
             return;
         }
         for rule in &self.validations {
@@ -67,7 +69,7 @@ impl Schema {
                         }
                         path.push_str(name);
                     } else {
-                        path.push_str(&format!("[{name}]"));
+                        path.extend(["[", name, "]"]);
                     }
                     known.collect(child, old.and_then(|old| old.get(name)), path, applied);
                     path.truncate(length);
@@ -77,7 +79,7 @@ impl Schema {
                 let Some(known) = &self.items else { return };
                 for (index, item) in items.iter().enumerate() {
                     let length = path.len();
-                    path.push_str(&format!("[{index}]"));
+                    let _ = write!(path, "[{index}]");
                     known.collect(item, old.and_then(|old| self.same_item(old, item)), path, applied);
                     path.truncate(length);
                 }

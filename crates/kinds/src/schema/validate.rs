@@ -1,7 +1,7 @@
 //! What is wrong with a document, in the words of an API server.
 
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde_json::{Number, Value};
 
@@ -104,7 +104,7 @@ fn check(schema: &Schema, value: &Value, path: &mut String, is_object: bool, fou
             if let Some(known) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
                     let length = path.len();
-                    path.push_str(&format!("[{index}]"));
+                    let _ = write!(path, "[{index}]");
                     check(known, item, path, false, found);
                     path.truncate(length);
                 }
