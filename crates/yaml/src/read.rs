@@ -155,7 +155,7 @@ impl Reader {
         while let Some(next) = parser.next_event() {
             let (event, span) = next.map_err(|e| Error::FixSyntax {
                 reason: e.info().to_owned(),
-                position: Position { line: e.marker().line(), column: e.marker().col() + 1 },
+                position: within(text, Position { line: e.marker().line(), column: e.marker().col() + 1 }),
             })?;
             self.event(event, span)?;
         }
@@ -310,6 +310,21 @@ impl Reader {
     }
 }
 
+/// The position itself, or the nearest one before it that the text has: at its end the parser looks ahead into a line that
+/// is not there.
+fn within(text: &str, at: Position) -> Position {
+    let mut lines = text.split('\n').flat_map(|line| {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        line.split('\r')
+    });
+    let mut last = Position { line: 1, column: 1 };
+    for number in 1..=at.line {
+        let Some(line) = lines.next() else { break };
+        last = Position { line: number, column: line.chars().count() + 1 };
+    }
+    if last.line == at.line { Position { column: at.column.clamp(1, last.column), ..at } } else { last }
+}
+
 fn count(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
@@ -367,6 +382,13 @@ mod tests {
         assert_eq!(document.value, json!({"a": 3, "b": {"c": 2}}));
         let found: Vec<_> = document.duplicates.iter().map(|(p, at)| (p.as_str(), at.line)).collect();
         assert_eq!(found, [("/b/c", 2), ("/a", 3)]);
+    }
+
+    #[test]
+    fn an_error_at_the_end_of_the_text_is_on_its_last_line() {
+        let at = |text: &str| read_documents(text).unwrap_err().position().map(|p| (p.line, p.column));
+        assert_eq!(at("a: 1\nb"), Some((2, 2)));
+        assert_eq!(at("a: [1,\r\n  2"), Some((2, 4)));
     }
 
     #[test]
