@@ -31,8 +31,8 @@ pub(crate) fn hold(input: &[u8]) {
 
 /// The object as an API server lets it be: metadata is a mapping, annotations are texts.
 fn stored(mut fields: Map<String, Value>) -> Value {
-    if fields.get("metadata").is_some_and(|metadata| !metadata.is_object()) {
-        fields.remove("metadata");
+    if !fields.get("metadata").is_some_and(Value::is_object) {
+        fields.insert("metadata".to_owned(), Value::Object(Map::new()));
     }
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
         let is_empty = match metadata.get_mut("annotations") {
