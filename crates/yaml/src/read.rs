@@ -156,7 +156,10 @@ impl Reader {
         while let Some(next) = parser.next_event() {
             let (event, span) = next.map_err(|e| Error::FixSyntax {
                 reason: e.info().to_owned(),
-                position: end.min(Position { line: e.marker().line(), column: e.marker().col() + 1 }),
+                position: on_its_line(
+                    text,
+                    end.min(Position { line: e.marker().line(), column: e.marker().col() + 1 }),
+                ),
             })?;
             self.event(event, end.min(Position { line: span.start.line(), column: span.start.col() + 1 }))?;
         }
@@ -323,6 +326,13 @@ fn end_of(text: &str) -> Position {
         before = c;
     }
     end
+}
+
+/// The parser may name a column behind the end of a line.
+fn on_its_line(text: &str, at: Position) -> Position {
+    let mut lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
+    let length = lines.nth(at.line.saturating_sub(1)).map_or(0, |line| line.chars().count());
+    Position { column: at.column.clamp(1, length + 1), ..at }
 }
 
 fn count(value: &Value) -> usize {
