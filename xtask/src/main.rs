@@ -6,6 +6,7 @@
 
 mod bench;
 mod foreign;
+mod fuzz;
 mod golden;
 mod purity;
 mod strict;
@@ -32,6 +33,8 @@ enum Task {
     Golden(golden::Args),
     /// Clients and engines of others against the shipped binary
     Foreign(foreign::Args),
+    /// Random inputs for what reads what strangers send
+    Fuzz(fuzz::Args),
     /// Figures of the built binary, for docs/performance.md
     Bench(bench::Args),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Test => workspace::test(),
         Task::Golden(args) => golden::run(&args),
         Task::Foreign(args) => foreign::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Bench(args) => bench::run(&args),
     };
     match done {

@@ -57,12 +57,16 @@ pub struct Refusal {
 
 /// What becomes of `object`. Anything but our two kinds comes back as it is.
 pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> {
+    admit_owned(object.clone(), request)
+}
+
+/// [`admit`] for who needs the object no more.
+pub fn admit_owned(mut object: Value, request: Request<'_>) -> Result<Admitted, Refusal> {
     let version = object["apiVersion"].as_str().and_then(Version::of);
     let kind = object["kind"].as_str().and_then(Kind::of);
     let (Some(version), Some(kind)) = (version, kind) else {
-        return Ok(Admitted { object: object.clone(), pruned: Vec::new(), warnings: Vec::new() });
+        return Ok(Admitted { object, pruned: Vec::new(), warnings: Vec::new() });
     };
-    let mut object = object.clone();
     if let Some(schema) = schema(kind, version) {
         schema::drop_nulls(schema, &mut object);
     }
@@ -75,8 +79,11 @@ pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> 
     if !causes.is_empty() {
         return Err(Refusal { code: 422, causes });
     }
-    let mut stored = convert::convert(&object, Version::V1alpha2);
-    fill(kind, Version::V1alpha2, &mut stored);
+    let mut stored = object;
+    if version != Version::V1alpha2 {
+        stored = convert::convert(&stored, Version::V1alpha2);
+        fill(kind, Version::V1alpha2, &mut stored);
+    }
     let verdict = validate_stored(kind, version, &stored, request.old)?;
     if verdict.findings.is_empty() {
         Ok(Admitted { object: stored, pruned, warnings: verdict.warnings })
@@ -110,8 +117,9 @@ pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Finding> {
 /// What the mutating webhook answers: the service as Go writes it, with the defaults. Empty values that Go would leave out
 /// stay as the user wrote them: the webhook takes nothing away but what its own defaults take away.
 pub fn mutate(object: Value, version: Version, request: Request<'_>) -> Result<Value, Refusal> {
-    let written = go(&object, version)?;
-    let mut service = written.clone();
+    let mut service = go(&object, version)?;
+    let mut omitted = Vec::new();
+    find_omitted(&object, &service, &mut Vec::new(), &mut omitted);
     if version == Version::V1alpha1 {
         service = go(&convert::convert(&service, Version::V1alpha2), Version::V1alpha2)?;
     }
@@ -119,7 +127,9 @@ pub fn mutate(object: Value, version: Version, request: Request<'_>) -> Result<V
     if version == Version::V1alpha1 {
         service = go(&convert::convert(&service, Version::V1alpha1), Version::V1alpha1)?;
     }
-    keep_omitted(&object, &written, &mut service);
+    for (path, value) in omitted {
+        put_back(&mut service, &path, value);
+    }
     Ok(service)
 }
 
@@ -134,26 +144,55 @@ pub fn written_back(stored: &Value) -> Value {
     written
 }
 
-/// Puts back into `out` what stands in `object` and not in `written`.
-fn keep_omitted(object: &Value, written: &Value, out: &mut Value) {
-    match (object, written, out) {
-        (Value::Object(fields), Value::Object(written), Value::Object(out)) => {
+/// A step into a document: a field, or an item of a list of that length.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Item { index: usize, of: usize },
+}
+
+/// What stands in `object` and not in `written`: where, and what it is.
+fn find_omitted<'a>(
+    object: &'a Value,
+    written: &Value,
+    path: &mut Vec<Step<'a>>,
+    omitted: &mut Vec<(Vec<Step<'a>>, &'a Value)>,
+) {
+    match (object, written) {
+        (Value::Object(fields), Value::Object(written)) => {
             for (name, value) in fields {
-                match (written.get(name), out.get_mut(name)) {
-                    (None, None) => {
-                        out.insert(name.clone(), value.clone());
-                    }
-                    (Some(written), Some(out)) => keep_omitted(value, written, out),
-                    _ => {}
+                path.push(Step::Field(name));
+                match written.get(name) {
+                    None => omitted.push((path.clone(), value)),
+                    Some(written) => find_omitted(value, written, path, omitted),
                 }
+                path.pop();
             }
         }
-        (Value::Array(items), Value::Array(written), Value::Array(out))
-            if items.len() == written.len() && items.len() == out.len() =>
-        {
-            for ((item, written), out) in items.iter().zip(written).zip(out) {
-                keep_omitted(item, written, out);
+        (Value::Array(items), Value::Array(written)) if items.len() == written.len() => {
+            for (index, (item, written)) in items.iter().zip(written).enumerate() {
+                path.push(Step::Item { index, of: items.len() });
+                find_omitted(item, written, path, omitted);
+                path.pop();
             }
+        }
+        _ => {}
+    }
+}
+
+/// Puts `value` into `out` unless its place is taken, or is not there any more.
+fn put_back(out: &mut Value, path: &[Step<'_>], value: &Value) {
+    match (path, out) {
+        ([Step::Field(name)], Value::Object(fields)) => {
+            fields.entry(*name).or_insert_with(|| value.clone());
+        }
+        ([Step::Field(name), rest @ ..], Value::Object(fields)) => {
+            if let Some(child) = fields.get_mut(*name) {
+                put_back(child, rest, value);
+            }
+        }
+        ([Step::Item { index, of }, rest @ ..], Value::Array(items)) if items.len() == *of => {
+            put_back(&mut items[*index], rest, value);
         }
         _ => {}
     }

@@ -68,7 +68,8 @@ pub fn render(config: &Value, facts: &Facts) -> Result<Value, Error> {
     const CONFIG: LayerId = 0;
     const NOBODY: LayerId = 1;
     let scope = data::Scope::new(facts, &config["spec"]);
-    let parts = json!({"metadata": config["metadata"], "spec": layer::normal(&config["spec"], "config")?});
+    let spec = layer::normal(&config["spec"], "config")?;
+    let parts = Value::from_iter([("metadata", config["metadata"].clone()), ("spec", spec)]);
     let mut document = Layered::new(parts, CONFIG);
     template::render(&mut document, Some(&facts.service), &scope, NOBODY)?;
     let mut rendered = config.clone();
@@ -90,12 +91,12 @@ fn base_refs(facts: &Facts, service: &Value) -> Result<Vec<Found>, Error> {
         .collect()
 }
 
-/// What decides which presets are needed: the service with its baseRefs over it.
+/// What decides which presets are needed: the service with its baseRefs over it, as far as [`select`] looks at them.
 fn resolve(service: &Value, refs: &[Found]) -> Result<Value, Error> {
-    let mut resolved = Layered::new(service.clone(), 0);
+    let mut resolved = Layered::new(layer::decisive(service), 0);
     for found in refs {
         resolved
-            .merge(layer::spec_type(), layer::overlay(found.spec.as_ref().clone()), 0)
+            .merge(layer::spec_type(), layer::overlay(layer::decisive(&found.spec)), 0)
             .map_err(merge_failed)?;
     }
     Ok(resolved.value)
@@ -147,7 +148,7 @@ fn finished(
     let mut written = finish::Written::new();
     finish::before_templates(&mut spec_value, facts.name(), &mut written);
     let mut document = Layered {
-        value: json!({"metadata": metadata, "spec": spec_value}),
+        value: Value::from_iter([("metadata", metadata), ("spec", spec_value)]),
         origin: Node::Map(service_layer, [("spec".to_owned(), spec.origin)].into()),
         replaced: Vec::new(),
     };

@@ -34,11 +34,11 @@ pub struct Schema {
     /// What the value is; `None` where the schema does not say.
     pub kind: Option<Kind>,
     /// Known fields of an object.
-    pub properties: BTreeMap<String, Schema>,
+    pub properties: BTreeMap<String, Arc<Schema>>,
     /// Schema of the values of a map; `None` if the object is no map.
-    pub additional: Option<Box<Schema>>,
+    pub additional: Option<Arc<Schema>>,
     /// Schema of the items of a list.
-    pub items: Option<Box<Schema>>,
+    pub items: Option<Arc<Schema>>,
     /// Fields that must be there.
     pub required: Vec<String>,
     /// The only values allowed; empty allows all.
@@ -71,6 +71,8 @@ pub struct Schema {
     pub has_rules: bool,
     /// The description, if the schema carries one.
     pub description: Option<String>,
+    /// Whether it, or anything below it, has a default.
+    has_defaults: bool,
 }
 
 /// JSON types as schemas name them.
@@ -162,7 +164,7 @@ impl Schema {
 
     /// The schema of a field or of a map's value.
     pub fn child(&self, name: &str) -> Option<&Schema> {
-        self.properties.get(name).or(self.additional.as_deref())
+        self.properties.get(name).or(self.additional.as_ref()).map(Arc::as_ref)
     }
 
     /// The description of the field at `path` (`spec.replicas`).

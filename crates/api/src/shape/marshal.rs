@@ -4,6 +4,8 @@
 //! there even when nothing in them is set, a list that Go always writes is `null` when it is nil, and quantities are in
 //! their canonical form. One difference from Go: an absent time is left out instead of `null`.
 
+use std::fmt::Write;
+
 use kinds::quantity;
 use serde_json::{Map, Value};
 
@@ -61,30 +63,35 @@ fn marshal_struct(type_: &Struct, value: &Value, path: &mut String) -> Result<Ma
         _ => return Err(wrong(path, value, "a mapping")),
     };
     let mut written = Map::new();
-    for field in type_.fields.values() {
-        let out = match fields.get(field.json) {
-            None | Some(Value::Null) => absent(field),
-            Some(value) => {
-                let length = path.len();
-                if !path.is_empty() {
-                    path.push('.');
-                }
-                path.push_str(field.json);
-                let out = marshal_type(&field.type_, value, path)?;
-                path.truncate(length);
-                let dropped = if field.omit_zero {
-                    is_unset(&out)
-                } else {
-                    !field.always && is_empty(&field.type_, &out)
-                };
-                (!dropped).then_some(out)
-            }
-        };
-        if let Some(out) = out {
+    // Most fields of most structs are absent, so those of the value are looked up, and not the other way round.
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+        let Some(field) = type_.fields.get(name.as_str()) else { continue };
+        let length = path.len();
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(name);
+        let out = marshal_type(&field.type_, value, path)?;
+        path.truncate(length);
+        let dropped =
+            if field.omit_zero { is_unset(&out) } else { !field.always && is_empty(&field.type_, &out) };
+        if !dropped {
+            written.insert(name.clone(), out);
+        }
+    }
+    for field in type_.fields.values().filter(|field| stays_when_absent(field)) {
+        if fields.get(field.json).is_none_or(Value::is_null)
+            && let Some(out) = absent(field)
+        {
             written.insert(field.json.to_owned(), out);
         }
     }
     Ok(written)
+}
+
+/// Whether Go may write something for a field that is not there.
+fn stays_when_absent(field: &Field) -> bool {
+    field.always || matches!(field.type_, Type::Struct(_)) && !field.omit_zero
 }
 
 /// What Go writes for a field that is not there.
@@ -157,7 +164,7 @@ fn marshal_type(type_: &Type, value: &Value, path: &mut String) -> Result<Value,
             let mut written = Vec::with_capacity(items.len());
             for (index, item) in items.iter().enumerate() {
                 let length = path.len();
-                path.push_str(&format!("[{index}]"));
+                let _ = write!(path, "[{index}]");
                 written.push(marshal_element(element, item, path)?);
                 path.truncate(length);
             }
@@ -168,7 +175,7 @@ fn marshal_type(type_: &Type, value: &Value, path: &mut String) -> Result<Value,
             let mut written = Map::new();
             for (key, entry) in entries {
                 let length = path.len();
-                path.push_str(&format!("[{key}]"));
+                path.extend(["[", key, "]"]);
                 written.insert(key.clone(), marshal_element(element, entry, path)?);
                 path.truncate(length);
             }

@@ -10,7 +10,7 @@ fn spec(value: Value) -> Value {
 fn every_line_of_the_table_is_read_and_every_type_it_names_exists() {
     fn check(type_: &Type, of: &str) {
         match type_ {
-            Type::Struct(name) => assert!(find(name).is_some(), "{of} names {name}"),
+            Type::Struct(named) => assert!(find(named.name).is_some(), "{of} names {}", named.name),
             Type::Pointer(inner) | Type::List(inner) | Type::Map(inner) => check(inner, of),
             _ => {}
         }

@@ -1,5 +1,7 @@
 //! What an API server takes out of a document and puts into it before anyone looks at it.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::Schema;
@@ -56,7 +58,7 @@ fn prune_at(
             if let Some(known) = &schema.items {
                 for (index, item) in items.iter_mut().enumerate() {
                     let length = path.len();
-                    path.push_str(&format!("[{index}]"));
+                    let _ = write!(path, "[{index}]");
                     prune_at(known, item, path, false, metadata, gone);
                     path.truncate(length);
                 }
@@ -89,9 +91,12 @@ pub fn drop_nulls(schema: &Schema, document: &mut Value) {
 
 /// Puts the default in wherever a field is absent, also in what a default itself brings.
 pub fn apply_defaults(schema: &Schema, document: &mut Value) {
+    if !schema.has_defaults {
+        return;
+    }
     match document {
         Value::Object(fields) => {
-            for (name, known) in &schema.properties {
+            for (name, known) in schema.properties.iter().filter(|(_, known)| known.has_defaults) {
                 if let Some(default) = &known.default {
                     let absent = fields.get(name).is_none_or(|value| value.is_null() && !known.nullable);
                     if absent {

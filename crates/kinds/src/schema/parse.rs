@@ -62,7 +62,10 @@ impl Pattern {
 
 /// What is shared between the nodes of a schema, and what is wrong with it.
 #[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    /// Nodes by what they were read from, so that one which stands in many places is held once: a CRD of workloads says
+    /// what a pod is a dozen times.
+    nodes: HashMap<&'a Value, Arc<Schema>>,
     /// Expressions by their text: a schema has a few, thousands of times.
     patterns: HashMap<String, Arc<Pattern>>,
     /// What every quantity and every port says beside `x-kubernetes-int-or-string`.
@@ -82,7 +85,7 @@ pub(super) fn read(schema: &Value) -> Schema {
     Reader::default().node(schema, "")
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
     fn report(&mut self, problem: ParseError) {
         self.problem.get_or_insert(problem);
     }
@@ -92,7 +95,16 @@ impl Reader {
         if self.is_strict { format!("{path}{part}") } else { String::new() }
     }
 
-    fn node(&mut self, schema: &Value, path: &str) -> Schema {
+    fn shared(&mut self, schema: &'a Value, path: &str) -> Arc<Schema> {
+        if let Some(known) = self.nodes.get(schema) {
+            return known.clone();
+        }
+        let node = Arc::new(self.node(schema, path));
+        self.nodes.insert(schema, node.clone());
+        node
+    }
+
+    fn node(&mut self, schema: &'a Value, path: &str) -> Schema {
         let Some(fields) = schema.as_object() else {
             if *schema != Value::Bool(true) {
                 self.report(ParseError::NotASchema { path: path.to_owned() });
@@ -122,22 +134,22 @@ impl Reader {
         }
         for (name, property) in fields.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let path = self.below(path, &format!(".{name}"));
-            node.properties.insert(name.clone(), self.node(property, &path));
+            node.properties.insert(name.clone(), self.shared(property, &path));
         }
         if let Some(additional) =
             fields.get("additionalProperties").filter(|value| **value != Value::Bool(false))
         {
             let path = self.below(path, ".*");
-            node.additional = Some(Box::new(self.node(additional, &path)));
+            node.additional = Some(self.shared(additional, &path));
         }
         if let Some(items) = fields.get("items") {
             let path = self.below(path, "[]");
-            node.items = Some(Box::new(self.node(items, &path)));
+            node.items = Some(self.shared(items, &path));
         }
-        let mut below =
-            node.properties.values().chain(node.additional.as_deref()).chain(node.items.as_deref());
-        let has_rules = below.any(|child| child.has_rules) || !node.validations.is_empty();
-        node.has_rules = has_rules;
+        let below = || node.properties.values().chain(&node.additional).chain(&node.items);
+        let has_rules = !node.validations.is_empty() || below().any(|child| child.has_rules);
+        let has_defaults = node.default.is_some() || below().any(|child| child.has_defaults);
+        (node.has_rules, node.has_defaults) = (has_rules, has_defaults);
         node
     }
 
@@ -170,7 +182,7 @@ impl Reader {
         pattern
     }
 
-    fn combinations(&mut self, schema: &Value, path: &str) -> Option<Arc<Combinations>> {
+    fn combinations(&mut self, schema: &'a Value, path: &str) -> Option<Arc<Combinations>> {
         let has = |name: &str| schema.get(name).is_some();
         if !["allOf", "anyOf", "oneOf", "not"].into_iter().any(has) {
             return None;
