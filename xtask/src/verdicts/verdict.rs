@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 use api::crd::{Edition, Kind, Version, crd};
+#[cfg(test)]
+use kinds::schema::ruled_values;
 use kinds::schema::{Schema, apply_defaults, drop_nulls, prune};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -88,8 +90,7 @@ impl Verdict {
         let schema = schema(kind, version)?;
         let mut verdict = Self { case: case.id.clone(), code: 201, ..Self::default() };
         let mut object = case.object.clone();
-        let mut unknown = prune(schema, &mut object);
-        unknown.sort();
+        let unknown = prune(schema, &mut object, None);
         let mut unknown: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
         match case.strictness.as_str() {
             "Strict" if !unknown.is_empty() => {
@@ -117,7 +118,7 @@ impl Verdict {
                 // It is kept in the other version, and comes back as that version can say it.
                 let kept = self::schema(kind, Version::V1alpha2)?;
                 for schema in [kept, schema] {
-                    prune(schema, &mut object);
+                    prune(schema, &mut object, None);
                     apply_defaults(schema, &mut object);
                 }
             }
@@ -170,16 +171,17 @@ pub(super) fn rules(case: &Case) -> Result<Vec<(String, bool)>> {
     let kind = Kind::of(word("kind")).context("not one of our kinds")?;
     let schema = schema(kind, Version::of(word("apiVersion")).context("not one of our versions")?)?;
     let mut object = case.object.clone();
-    prune(schema, &mut object);
+    prune(schema, &mut object, None);
     drop_nulls(schema, &mut object);
     apply_defaults(schema, &mut object);
-    let applied = schema.rules(&object, None);
-    Ok(applied
-        .iter()
-        .filter_map(|applied| {
-            Some((applied.rule.rule.clone(), api::rules::holds(&applied.rule.rule, applied.value)?))
-        })
-        .collect())
+    let mut applied = Vec::new();
+    for ruled in ruled_values(schema, &object, None) {
+        let rules = ruled.schema.validations.iter();
+        applied.extend(
+            rules.filter_map(|rule| Some((rule.rule.clone(), api::rules::holds(&rule.rule, ruled.value)?))),
+        );
+    }
+    Ok(applied)
 }
 
 /// Each is made once: it takes longer than all objects together.

@@ -82,7 +82,6 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
     let stored = versions.iter().find(|v| v["storage"] == true).map(|v| text(&v["name"])).unwrap_or_default();
     let group = text(&spec["group"]);
     let kind = text(&names["kind"]);
-    let mut known = schema::Known::new();
     versions
         .iter()
         .filter(|v| v["served"] == true)

@@ -88,8 +88,7 @@ impl Core {
 
     /// What a write that is not carried out would return: what it is in the stored version, shown in that of `resource`.
     pub(crate) fn as_if_stored(&self, resource: &Resource, value: Value) -> Value {
-        let stored = self.stored(resource, value);
-        self.shown(resource, &stored).into_owned()
+        self.in_version_of(resource, self.stored(resource, value))
     }
 
     /// Writes, waits for the disk, and returns the object in the version of `resource`.
