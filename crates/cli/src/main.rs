@@ -1,6 +1,7 @@
 //! The one binary: parses, calls, prints. Decisions are in the crates below.
 
 mod args;
+mod changes;
 mod check;
 mod crds;
 mod inputs;

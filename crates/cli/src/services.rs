@@ -95,8 +95,13 @@ pub(crate) fn for_cluster(paths: &[PathBuf]) -> Result<Vec<Value>, Vec<Problem>>
         for object in items(document.value) {
             let object = with_namespace(object);
             ObjectKey::of(&object).map_err(|error| vec![Problem::new(error.to_string()).in_file(&file)])?;
-            // What is present is present: an object that no API server would take is not refused here.
-            let stored = admit(&object, Request::default()).map_or(object, |admitted| admitted.object);
+            // What is present is present: an object that no API server would take is not refused here. A status alone
+            // is a report, not an object.
+            let stored = if object["spec"].is_null() {
+                object
+            } else {
+                admit(&object, Request::default()).map_or(object, |admitted| admitted.object)
+            };
             objects.push(stored);
         }
     }
@@ -113,14 +118,20 @@ fn sort(inputs: Vec<Input>) -> Result<Documents, Vec<Problem>> {
     let mut problems = Vec::new();
     for Input { file, document } in inputs {
         let (marks, value) = (document.marks, document.value);
-        if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) && value["items"].is_array() {
-            documents.others.extend(items(value).into_iter().map(with_namespace));
-            continue;
-        }
-        match one(value, &file, marks) {
-            Ok(Document::Service(service)) => documents.services.push(*service),
-            Ok(Document::Other(object)) => documents.others.push(object),
-            Err(found) => problems.extend(found),
+        // What kubectl prints of several objects; its items have no lines of their own.
+        let is_list =
+            value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) && value["items"].is_array();
+        let all = if is_list {
+            items(value).into_iter().map(|item| (item, Marks::default())).collect()
+        } else {
+            vec![(value, marks)]
+        };
+        for (value, marks) in all {
+            match one(value, &file, marks) {
+                Ok(Document::Service(service)) => documents.services.push(*service),
+                Ok(Document::Other(object)) => documents.others.push(object),
+                Err(found) => problems.extend(found),
+            }
         }
     }
     if problems.is_empty() { Ok(documents) } else { Err(problems) }

@@ -233,6 +233,12 @@ async fn follow(
         };
         let change = match event {
             None => return,
+            Some(Err(watcher::Error::InitialListFailed(kube::Error::Api(answer))))
+                if kind.newer && answer.code == 404 =>
+            {
+                let _ = done.send(kind);
+                None
+            }
             Some(Err(error)) => {
                 tracing::warn!(kind = kind.kind, %error, "watch interrupted");
                 None
