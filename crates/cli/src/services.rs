@@ -200,6 +200,8 @@ fn checked(object: &Value, file: &Path, marks: &Marks) -> Result<Value, Vec<Prob
     let unknown = type_.map(|type_| shape::unknown_fields(type_, object)).unwrap_or_default();
     let mut problems: Vec<Problem> = unknown
         .into_iter()
+        // The record of managers has the names of fields as its own.
+        .filter(|field| !field.pointer.starts_with("/metadata/managedFields/"))
         .map(|field| {
             let problem = problem_at(file, marks, Some(&field.pointer), "unknown field");
             match field.nearest {
@@ -209,7 +211,13 @@ fn checked(object: &Value, file: &Path, marks: &Marks) -> Result<Value, Vec<Prob
         })
         .collect();
     let is_service = object["kind"] == Kind::Service.as_str();
-    let admitted = admit(object, Request::default());
+    // A dump has a status, which a server takes from controllers alone.
+    let mut written = object.clone();
+    let status = written.as_object_mut().and_then(|fields| fields.remove("status"));
+    let mut admitted = admit(&written, Request::default());
+    if let (Ok(admitted), Some(status)) = (&mut admitted, status) {
+        admitted.object["status"] = status;
+    }
     let causes = match &admitted {
         Ok(admitted) if is_service => main_container(&admitted.object),
         Ok(_) => Vec::new(),
