@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod args;
+mod changes;
 mod check;
 mod crds;
 mod inputs;

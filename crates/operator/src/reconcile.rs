@@ -172,6 +172,14 @@ async fn finish(context: &Context, key: &ServiceKey, facts: &Facts) -> Next {
     if !finalizer::has(&facts.service, SERVICE_FINALIZER) {
         return Next::AwaitChange;
     }
+    // Other members' routes still lead here: they change theirs, and that wakes us.
+    if let Some(member) = plan::awaited_member(facts) {
+        let previous = serde_json::from_value(facts.service["status"].clone()).ok();
+        let status = plan::judge_awaiting(facts, &member, previous.as_ref(), Timestamp::now());
+        let status = serde_json::to_value(&status).unwrap_or_default();
+        let published = publish::status(&context.client, &context.stores, &facts.service, status).await;
+        return if published.is_ok() { Next::AwaitChange } else { Next::Retry };
+    }
     let plan = plan::finalize(facts);
     let applied = carry_out(context, &plan, facts).await;
     if !applied.errors.is_empty() {

@@ -285,6 +285,12 @@ async fn follow(
         };
         match event {
             None => return,
+            // A kind that an older cluster does not serve keeps nobody waiting.
+            Some(Err(watcher::Error::InitialListFailed(kube::Error::Api(answer))))
+                if kind.newer && answer.code == 404 =>
+            {
+                let _ = done.send(kind);
+            }
             Some(Err(error)) => tracing::warn!(kind = kind.kind, %error, "watch interrupted"),
             Some(Ok(watcher::Event::Init)) => missing = stores.keys(&kind),
             Some(Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object))) => {

@@ -11,6 +11,7 @@ mod diff;
 mod findings;
 mod judge;
 mod machine;
+mod monitors;
 mod prune;
 mod quantity;
 mod rbac;
@@ -27,9 +28,11 @@ mod tests;
 use kinds::{ObjectKey, Objects};
 use serde_json::Value;
 
-pub use build::{build, finalize, teardown};
+pub use build::{awaited_member, build, finalize, teardown};
 pub use diff::{Change, Devices, Diff, FieldChange, Pods, Verb, Write, diff, diff_live};
-pub use judge::{ConfigJudged, Reach, judge, judge_config};
+pub use judge::{ConfigJudged, Reach, judge, judge_awaiting, judge_config};
+pub use rbac::auth_binding_keys;
+pub use subject::name_label;
 pub use tls::{CertificateOrder, Issued, Verdict};
 
 /// What is to be done for one service.
@@ -75,6 +78,8 @@ pub enum Part {
     Scheduler,
     /// The HTTPRoute.
     Route,
+    /// What Prometheus scrapes.
+    Monitors,
 }
 
 /// Why a plan ends before its last part.

@@ -170,6 +170,49 @@ async fn a_stopped_service_has_no_children_and_gets_them_back() {
 }
 
 #[tokio::test]
+async fn devices_that_are_no_longer_asked_for_are_given_back() {
+    let world = World::start().await;
+    let asks = |class: Value| json!({"metadata": {"annotations": {"serving.kserve.io/exp-dra-device-class": class}}});
+    let mut demo = service("demo", json!({}));
+    demo["metadata"]["annotations"] = asks(json!("gpu.example.com"))["metadata"]["annotations"].clone();
+    world.put(demo).await;
+    world.until("ResourceClaimTemplate", "demo-managed-dra", |it| it["spec"].is_object()).await;
+    world.settle().await;
+    world.forget();
+    world.settle().await;
+    assert_eq!(world.child_writes(), [""; 0], "a template that is there is not written again");
+    world.change("LLMInferenceService", "demo", asks(Value::Null)).await;
+    world.until_gone("ResourceClaimTemplate", "demo-managed-dra").await;
+}
+
+#[tokio::test]
+async fn a_member_of_a_group_goes_when_no_other_route_leads_to_it() {
+    let world = World::start().await;
+    let router = json!({"route": {"group": "g", "weight": 1}, "gateway": {}, "scheduler": {}});
+    for name in ["a", "b"] {
+        served(&world, name, json!({"router": router})).await;
+    }
+    for name in ["a", "b"] {
+        world.report_available(&format!("{name}-kserve")).await;
+        world.report_available(&format!("{name}-kserve-router-scheduler")).await;
+        world.report("HTTPRoute", TEAM, &format!("{name}-kserve-route"), accepted()).await;
+        world.report("InferencePool", TEAM, &format!("{name}-inference-pool"), accepted()).await;
+    }
+    let leads_to_a = |route: &Value| route["spec"].to_string().contains("a-inference-pool");
+    world.until("HTTPRoute", "b-kserve-route", leads_to_a).await;
+    world.settle().await;
+    world.forget();
+    world.delete("LLMInferenceService", "a").await;
+    world.until_gone("LLMInferenceService", "a").await;
+    let writes = world.writes();
+    let place = |write: &str| {
+        writes.iter().position(|one| one == write).unwrap_or_else(|| panic!("no {write} in {writes:#?}"))
+    };
+    assert!(place("PATCH httproutes/b-kserve-route") < place("PATCH llminferenceservices/a"), "{writes:#?}");
+    assert!(!leads_to_a(&world.get("HTTPRoute", "b-kserve-route").await.unwrap()));
+}
+
+#[tokio::test]
 async fn a_deleted_service_takes_its_cluster_wide_children_along() {
     let world = World::start().await;
     served(&world, "demo", json!({"router": routed()})).await;

@@ -48,6 +48,10 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("gateway.networking.k8s.io", "v1", "Gateway", "gateways", true),
     ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes", true),
     ("inference.networking.k8s.io", "v1", "InferencePool", "inferencepools", true),
+    ("inference.networking.x-k8s.io", "v1alpha2", "InferencePool", "inferencepools", true),
+    ("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", true),
+    ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", true),
+    ("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", true),
     ("leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet", "leaderworkersets", true),
 ];
 
@@ -178,6 +182,23 @@ impl World {
     pub(crate) async fn get(&self, kind: &str, name: &str) -> Option<Value> {
         let object = self.api(kind, TEAM).get_opt(name).await.unwrap()?;
         Some(serde_json::to_value(object).unwrap())
+    }
+
+    /// Everything that the cluster holds, as `kubectl get -o yaml --show-managed-fields` would give it.
+    pub(crate) async fn dump(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        for (group, version, kind, plural, _) in KINDS {
+            let gvk = GroupVersionKind::gvk(group, version, kind);
+            let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+            for object in api.list(&ListParams::default()).await.unwrap() {
+                let mut object = serde_json::to_value(object).unwrap();
+                object["apiVersion"] = json!(resource.api_version);
+                object["kind"] = json!(kind);
+                all.push(object);
+            }
+        }
+        all
     }
 
     /// All names of a kind in the team's namespace.

@@ -142,7 +142,7 @@ pub fn diff_live(plan: &Plan, live: &Objects, now: Timestamp) -> Diff {
     for order in &plan.certificates {
         let key = order.key();
         let present = live.get_key(&key).map(|present| &**present);
-        match (present, order.verdict(present, now)) {
+        match (present, order.verdict_of_dump(present, now)) {
             (None, _) => diff.write(Verb::Create, key, Vec::new(), None),
             (Some(present), _) if !is_ours(&order.secret, present) => diff.foreign.push(key),
             (Some(_), Verdict::Issue(reason)) => diff.write(Verb::Update, key, Vec::new(), Some(reason)),

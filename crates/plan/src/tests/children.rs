@@ -311,3 +311,78 @@ fn a_bundle_of_authorities_that_does_not_exist_is_told() {
     let findings = plan(&facts).findings;
     assert!(findings.iter().any(|finding| finding.message.contains("kserve/corp")), "{findings:?}");
 }
+
+fn monitored() -> Value {
+    let mut service = service("demo", json!({"router": routed()}));
+    service["metadata"]["annotations"] = json!({"serving.kserve.io/enable-prometheus-scraping": "true"});
+    service
+}
+
+fn monitor_definitions() -> [Value; 2] {
+    ["podmonitors", "servicemonitors"].map(|plural| {
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+        })
+    })
+}
+
+#[test]
+fn monitors_are_made_for_those_who_ask_where_the_cluster_knows_them() {
+    let known = monitor_definitions();
+    let unasked = plan(&facts(service("demo", json!({"router": routed()})), &known));
+    assert!(keys(&unasked).iter().all(|key| !key.contains("Monitor")), "{:?}", keys(&unasked));
+    let mut facts = facts(monitored(), &known);
+    facts.settings.ingress.tls_enabled = true;
+    let asked = plan(&facts);
+    let engines = find(&asked, "PodMonitor", "demo-kserve-engine");
+    let pods = find(&asked, "Deployment", "demo-kserve");
+    let labels = &pods["spec"]["template"]["metadata"]["labels"];
+    for (key, value) in engines["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(labels[key], *value);
+    }
+    assert_eq!(engines["spec"]["podMetricsEndpoints"][0]["scheme"], "https");
+    let picker = find(&asked, "ServiceMonitor", "demo-kserve-picker");
+    let service = find(&asked, "Service", "demo-epp-service");
+    for (key, value) in picker["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(service["metadata"]["labels"][key], *value);
+    }
+    assert_eq!(asked.steps.last().unwrap().part, Part::Monitors);
+}
+
+#[test]
+fn monitors_that_nobody_would_read_are_told_and_those_no_longer_asked_for_go() {
+    let lacking = plan(&facts(monitored(), &[]));
+    assert!(lacking.findings.iter().any(|finding| finding.reason == "MonitoringCRDNotFound"));
+    assert!(keys(&lacking).iter().all(|key| !key.contains("Monitor")));
+    let before = facts(monitored(), &monitor_definitions());
+    let mut after = super::carried_out(&before, &plan(&before));
+    after.service = service("demo", json!({"router": routed()})).into();
+    let gone: Vec<String> = plan(&after).absent.iter().map(|key| key.name.clone()).collect();
+    assert_eq!(gone, ["demo-kserve-engine", "demo-kserve-picker"]);
+}
+
+#[test]
+fn adapters_with_names_of_models_have_folders_and_volumes_of_their_own() {
+    let model = json!({
+        "uri": "hf://org/tiny", "name": "org/tiny",
+        "lora": {"adapters": [
+            {"name": "Org/A_1.x", "uri": "pvc://claim/a"},
+            {"name": "a/b", "uri": "pvc://claim/b"},
+            {"name": "a-b", "uri": "pvc://claim/c"},
+        ]},
+    });
+    let plan = plan(&facts(service("demo", json!({"model": model})), &[]));
+    let mounts =
+        &container(pod(find(&plan, "Deployment", "demo-kserve")), "containers", "main")["volumeMounts"];
+    let paths: Vec<&str> = mounts
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|mount| mount["mountPath"].as_str())
+        .filter(|path| path.starts_with("/mnt/lora/"))
+        .collect();
+    let distinct: std::collections::BTreeSet<&&str> = paths.iter().collect();
+    assert_eq!(distinct.len(), 3, "{paths:?}");
+    assert!(paths.contains(&"/mnt/lora/Org-A_1.x") && paths.contains(&"/mnt/lora/a-b"), "{paths:?}");
+}
