@@ -417,9 +417,17 @@ fn external(object: &Value) -> String {
 fn pod(object: &Value, name: Value, age: Value) -> Vec<Value> {
     let (spec, status) = (&object["spec"], &object["status"]);
     let states = status["containerStatuses"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let total = spec["containers"].as_array().map_or(0, Vec::len);
-    let ready = states.iter().filter(|s| s["ready"] == true && !s["state"]["running"].is_null()).count();
-    let restarts: i64 = states.iter().filter_map(|s| s["restartCount"].as_i64()).sum();
+    // Init containers that stay count as containers once they have started.
+    let sidecars: Vec<&Value> = spec["initContainers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|container| container["restartPolicy"] == "Always")
+        .map(|container| &container["name"])
+        .collect();
+    let total = spec["containers"].as_array().map_or(0, Vec::len) + sidecars.len();
+    let mut ready = states.iter().filter(|s| s["ready"] == true && !s["state"]["running"].is_null()).count();
+    let mut restarts: i64 = states.iter().filter_map(|s| s["restartCount"].as_i64()).sum();
     let mut reason = text(&status["phase"]).to_owned();
     if let Some(given) = status["reason"].as_str().filter(|r| !r.is_empty()) {
         reason = given.to_owned();
@@ -427,6 +435,14 @@ fn pod(object: &Value, name: Value, age: Value) -> Vec<Value> {
     let inits = status["initContainerStatuses"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut initialising = false;
     for (index, state) in inits.iter().enumerate() {
+        let is_sidecar = sidecars.contains(&&state["name"]);
+        if is_sidecar {
+            restarts += state["restartCount"].as_i64().unwrap_or(0);
+        }
+        if is_sidecar && state["started"] == true {
+            ready += usize::from(state["ready"] == true);
+            continue;
+        }
         let state = &state["state"];
         if state["terminated"]["exitCode"] == 0 {
             continue;
