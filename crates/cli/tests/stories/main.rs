@@ -7,3 +7,4 @@ mod process;
 mod rendering;
 mod serving;
 mod survival;
+mod topologies;
