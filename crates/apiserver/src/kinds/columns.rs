@@ -543,3 +543,29 @@ pub(crate) fn since(value: &Value, now: Timestamp) -> String {
         () => format!("{}y", hours / (24 * 365)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_counts_as_a_container_once_it_has_started() {
+        let shown = |started: bool| {
+            let object = json!({
+                "spec": {"containers": [{"name": "main"}], "initContainers": [
+                    {"name": "fetch"}, {"name": "sidecar", "restartPolicy": "Always"},
+                ]},
+                "status": {"phase": "Running",
+                    "initContainerStatuses": [
+                        {"name": "fetch", "state": {"terminated": {"exitCode": 0}}},
+                        {"name": "sidecar", "started": started, "ready": started, "restartCount": 2, "state": {"running": {}}},
+                    ],
+                    "containerStatuses": [{"name": "main", "ready": true, "restartCount": 1, "state": {"running": {}}}]},
+            });
+            let cells = pod(&object, json!("p"), json!("1s"));
+            [1, 2, 3].map(|column: usize| cells[column].as_str().unwrap_or_default().to_owned())
+        };
+        assert_eq!(shown(true), ["2/2", "Running", "3"]);
+        assert_eq!(shown(false)[1], "Init:1/2");
+    }
+}

@@ -58,7 +58,10 @@ fn a_prompt_is_prefilled_on_one_engine_and_decoded_on_another() {
     let serving = up.wait_for("serving", |event| event["step"] == "serving");
     let gateway = serving["endpoint"].as_str().unwrap().strip_prefix("http://").unwrap();
     let stages = stages(&serving);
-    assert_eq!(stages.iter().map(|(role, _)| role.as_str()).collect::<Vec<_>>(), ["prefill", "prefill", "decode"]);
+    assert_eq!(
+        stages.iter().map(|(role, _)| role.as_str()).collect::<Vec<_>>(),
+        ["prefill", "prefill", "decode"]
+    );
 
     let answer = post(gateway, "/v1/chat/completions", &chat("acme/apart")).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -124,13 +127,19 @@ fn groups_prefill_for_groups() {
 fn adapters_are_listed_and_asked_for_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let mut spec = json!({"model": {"uri": "hf://acme/base", "name": "acme/base"}});
-    spec["model"]["lora"] = json!({"adapters": [{"name": "sql", "uri": "hf://acme/sql"}, {"name": "fr", "uri": "hf://acme/fr"}]});
+    spec["model"]["lora"] =
+        json!({"adapters": [{"name": "sql", "uri": "hf://acme/sql"}, {"name": "fr", "uri": "hf://acme/fr"}]});
     let file = file(&dir, "tuned", spec);
     let mut up = start(&dir, &file);
     let gateway = up.serving();
     let listed = |path: &str| -> Vec<String> {
         let models = get(&gateway, path).json();
-        models["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect()
+        models["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect()
     };
     for path in ["/v1/models", "/default/tuned/v1/models"] {
         let names = listed(path);
@@ -140,7 +149,12 @@ fn adapters_are_listed_and_asked_for_by_name() {
     }
     for model in ["acme/base", "sql"] {
         let answer = post(&gateway, "/v1/chat/completions", &chat(model)).unwrap();
-        assert_eq!((answer.status, answer.json()["model"].as_str().unwrap()), (200, model), "{}", answer.body);
+        assert_eq!(
+            (answer.status, answer.json()["model"].as_str().unwrap()),
+            (200, model),
+            "{}",
+            answer.body
+        );
     }
     assert_eq!(up.interrupt(), Some(130));
 }

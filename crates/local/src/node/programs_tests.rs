@@ -127,3 +127,25 @@ fn pickers_are_built_in_and_strangers_are_named() {
         Program::Process { .. }
     ));
 }
+
+#[test]
+fn the_sidecar_listens_beside_its_engine_at_the_pods_address() {
+    let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+    let llm_d = json!({"name": "llm-d-routing-sidecar", "image": "x", "command": ["/app/pd-sidecar", "--port=8000", ""]});
+    let want = Program::Sidecar { argv: argv(&["--port=8000", "", "--host", "127.9.9.9"]), inline: false };
+    assert_eq!(decide(&pod(llm_d, json!([])), false, Engine::Sim, &[]), want);
+    // Also beside a real engine: it is a program of this one.
+    let ours = json!({"name": "s", "image": "x", "command": ["llmisvc", "sidecar", "--port=8000"]});
+    let want = Program::Sidecar { argv: argv(&["--port=8000", "--host", "127.9.9.9"]), inline: false };
+    assert_eq!(decide(&pod(ours, json!([])), false, Engine::Auto, &["vllm"]), want);
+    // The image's own entry point, with arguments.
+    let image =
+        json!({"name": "s", "image": "ghcr.io/llm-d/llm-d-routing-sidecar:v0.7", "args": ["--port=8000"]});
+    let want = Program::Sidecar { argv: argv(&["--port=8000", "--host", "127.9.9.9"]), inline: true };
+    assert_eq!(decide(&pod(image, json!([])), false, Engine::InlineSim, &[]), want);
+    let stranger = json!({"name": "s", "image": "example.com/istio-sidecar:1", "command": ["sleep", "1"]});
+    assert!(matches!(
+        decide(&pod(stranger, json!([])), false, Engine::Auto, &["sleep"]),
+        Program::Process { .. }
+    ));
+}
