@@ -60,13 +60,14 @@ fn a_folder_of_one_machine_is_refused_by_a_cluster_with_a_hint() {
 fn on_one_machine_a_service_runs_with_its_fewest_replicas_and_says_that_nothing_scales() {
     let scaling = |fewest: Value| {
         json!({"model": {"uri": "hf://a/b"}, "scaling": {"minReplicas": fewest, "maxReplicas": 5, "wva": {"hpa": {}}},
-               "prefill": {"scaling": {"maxReplicas": 4, "wva": {"keda": {}}}}})
+               "prefill": {"scaling": {"maxReplicas": 4, "wva": {"hpa": {}}}}})
     };
     let mut facts = facts(service("demo", scaling(json!(3))), &[]);
     facts.one_machine = true;
     let first = plan(&facts);
     assert_eq!(first.failure, None);
-    let replicas = |plan: &Plan, name: &str| find(plan, "Deployment", name)["spec"]["replicas"].clone();
+    let replicas =
+        |plan: &crate::Plan, name: &str| find(plan, "Deployment", name)["spec"]["replicas"].clone();
     assert_eq!(replicas(&first, "demo-kserve"), json!(3));
     assert_eq!(replicas(&first, "demo-kserve-prefill"), json!(1));
     let kinds: Vec<&Value> =
