@@ -9,11 +9,10 @@ use crate::subject::Subject;
 /// Reason of the conditions and of the warning.
 pub(crate) const REASON: &str = "NotOnOneMachine";
 
-/// The number of copies of a workload that an autoscaler would scale: its least, and at least one, as nothing would wake
-/// it up. `None` where replicas are as on a cluster.
+/// The number of copies of a workload that an autoscaler would scale: its least. `None` where replicas are as on a cluster.
 pub(crate) fn fixed_replicas(subject: &Subject, workload: &WorkloadSpec) -> Option<i32> {
     let scaling = workload.scaling.as_ref().filter(|_| subject.facts.one_machine)?;
-    Some(scaling.min_replicas.unwrap_or(1).max(1))
+    Some(scaling.min_replicas.unwrap_or(1))
 }
 
 /// Why the autoscaler of a workload is not made; `None` if it is.

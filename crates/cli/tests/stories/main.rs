@@ -8,3 +8,4 @@ mod rendering;
 mod replaying;
 mod serving;
 mod survival;
+mod topologies;

@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use sched::Scheduler;
 
+use super::implied;
 use super::labelled::Labelled;
 use super::watch::{Kept, Seen};
 
@@ -19,6 +20,8 @@ pub(crate) struct Pickers {
     /// Instead of the scorers that the services ask for.
     policy: Option<Arc<Scheduler>>,
     default: Arc<Scheduler>,
+    /// For services that compute prompts and answers apart and say nothing else.
+    in_stages: Arc<Scheduler>,
     by_text: HashMap<String, Result<Arc<Scheduler>, String>>,
 }
 
@@ -37,7 +40,17 @@ impl<'a> PickerDeployments<'a> {
 impl Pickers {
     pub(crate) fn new(policy: Option<&str>) -> Result<Self, sched::ConfigError> {
         let policy = policy.map(Scheduler::policy).transpose()?.map(Arc::new);
-        Ok(Self { policy, ..Self::default() })
+        let in_stages = implied::in_stages()?;
+        let in_stages = Arc::new(match &policy {
+            Some(policy) => in_stages.with_policy(policy),
+            None => in_stages,
+        });
+        Ok(Self { policy, in_stages, ..Self::default() })
+    }
+
+    /// The scheduler of a pool without a picker.
+    pub(crate) fn without_config(&self, has_stages: bool) -> Arc<Scheduler> {
+        Arc::clone(if has_stages { &self.in_stages } else { self.policy.as_ref().unwrap_or(&self.default) })
     }
 
     /// The scheduler of the pool whose picker is reached through this Service, and what is wrong with its configuration.

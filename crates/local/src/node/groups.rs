@@ -1,7 +1,7 @@
 //! What a LeaderWorkerSet wants next: groups of one leader pod and its workers, as LWS' own controller decides it. Objects
 //! seen in, actions out; [`super::controllers`] carries them out.
 //!
-//! Two things differ here. The pods belong to the set and to their leader without StatefulSets between them. And
+//! Two things differ here. The pods belong to the set itself, without StatefulSets between them. And
 //! `LWS_LEADER_ADDRESS` is the leader's address instead of a name, as there is no DNS: workers are made when it is known.
 
 use std::collections::BTreeMap;
@@ -157,10 +157,10 @@ fn groups<'a>(set: &LeaderWorkerSet, pods: &[&'a Pod]) -> BTreeMap<i32, Group<'a
     for pod in pods.iter().copied() {
         let Ok(index) = label(pod, GROUP).parse() else { continue };
         let group = groups.entry(index).or_default();
-        if label(pod, WORKER) != "0" {
-            group.workers.push(pod);
-        } else if controlled_by(&pod.metadata, uid) {
+        if label(pod, WORKER) == "0" && controlled_by(&pod.metadata, uid) {
             group.leader = Some(pod);
+        } else {
+            group.workers.push(pod);
         }
     }
     groups
@@ -203,7 +203,6 @@ fn leader_pod(set: &LeaderWorkerSet, index: i32, size: i32, current: &str, node:
     };
     let mut pod = pod(set, own, index, 0, address, size, current, node);
     pod.metadata.name = Some(format!("{}-{index}", name(&set.metadata)));
-    pod.metadata.owner_references = Some(vec![owner(API_VERSION, "LeaderWorkerSet", &set.metadata)]);
     pod
 }
 
@@ -225,11 +224,10 @@ fn worker_pod(
     let leader_name = name(&leader.metadata);
     pod.metadata.name = Some(format!("{leader_name}-{worker}"));
     pod.metadata.annotations.get_or_insert_default().insert(LEADER.to_owned(), leader_name);
-    pod.metadata.owner_references = Some(vec![owner("v1", "Pod", &leader.metadata)]);
     pod
 }
 
-/// A pod of a group, bound to `node`, without name and owner.
+/// A pod of a group, bound to `node`, without name.
 #[expect(clippy::too_many_arguments, reason = "what a pod of a group is made of")]
 fn pod(
     set: &LeaderWorkerSet,
@@ -289,6 +287,7 @@ fn pod(
             labels: Some(labels),
             annotations: Some(annotations),
             finalizers: meta.finalizers,
+            owner_references: Some(vec![owner(API_VERSION, "LeaderWorkerSet", &set.metadata)]),
             ..ObjectMeta::default()
         },
         spec,

@@ -122,7 +122,7 @@ fn leaders_come_first_and_every_pod_knows_its_place() {
         (&json!("1"), &json!("2"), &json!("worker"))
     );
     assert_eq!(worker["metadata"]["annotations"][LEADER], "big-1");
-    assert_eq!(worker["metadata"]["ownerReferences"][0]["uid"], "uid-2");
+    assert_eq!(worker["metadata"]["ownerReferences"][0]["uid"], "set-uid");
     let leader = serde_json::to_value(world.pod("big-1")).expect("JSON");
     assert_eq!(
         leader["spec"]["containers"][0]["env"][0]["valueFrom"]["fieldRef"]["fieldPath"],

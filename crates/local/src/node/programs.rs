@@ -139,6 +139,10 @@ pub(crate) fn choose(question: &Question<'_>) -> Program {
     if own == "sim" {
         return simulated(question, argv[2..].to_vec());
     }
+    // Another simulator is simulated by this one, which takes the flags that matter.
+    if name == "llm-d-inference-sim" {
+        return simulated(question, argv[1..].to_vec());
+    }
     if command.is_empty() && image.contains("inference-sim") {
         return simulated(question, args.clone());
     }

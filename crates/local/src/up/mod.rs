@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 pub use cluster::{GATEWAY, GATEWAY_CLASS, GATEWAY_CONTROLLER, SYSTEM_NAMESPACE, objects, reachable};
 pub use folder::FolderError;
-pub use progress::{Progress, Sighting, Step};
+pub use progress::{Progress, Sighting, Stage, Step};
 
 use crate::{gateway, node};
 use folder::Folder;

@@ -58,11 +58,11 @@ fn a_folder_of_one_machine_is_refused_by_a_cluster_with_a_hint() {
 
 #[test]
 fn on_one_machine_a_service_runs_with_its_fewest_replicas_and_says_that_nothing_scales() {
-    let scaling = |fewest: Value| {
-        json!({"model": {"uri": "hf://a/b"}, "scaling": {"minReplicas": fewest, "maxReplicas": 5, "wva": {"hpa": {}}},
-               "prefill": {"scaling": {"maxReplicas": 4, "wva": {"keda": {}}}}})
-    };
-    let mut facts = facts(service("demo", scaling(json!(3))), &[]);
+    let spec = json!({
+        "model": {"uri": "hf://a/b"}, "scaling": {"minReplicas": 3, "maxReplicas": 5, "wva": {"hpa": {}}},
+        "prefill": {"scaling": {"maxReplicas": 4, "wva": {"hpa": {}}}},
+    });
+    let mut facts = facts(service("demo", spec), &[]);
     facts.one_machine = true;
     let first = plan(&facts);
     assert_eq!(first.failure, None);
@@ -101,10 +101,6 @@ fn on_one_machine_a_service_runs_with_its_fewest_replicas_and_says_that_nothing_
         json!([{"manager": "kubectl", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
     facts.objects.insert(live).unwrap();
     assert_eq!(replicas(&plan(&facts), "demo-kserve"), Value::Null);
-    // Nothing would wake up what scaled to zero.
-    let mut asleep = self::facts(service("demo", scaling(json!(0))), &[]);
-    asleep.one_machine = true;
-    assert_eq!(replicas(&plan(&asleep), "demo-kserve"), json!(1));
 }
 
 #[test]
