@@ -24,13 +24,16 @@ pub(crate) struct Core {
     /// What each CRD came to at a revision of it. A schema of a megabyte is not read anew because another CRD came.
     defined: Mutex<BTreeMap<Box<str>, Defined>>,
     /// What each CRD says without its schemas, at a revision of it.
-    pub(crate) outlines: Mutex<BTreeMap<Box<str>, (u64, Arc<Value>)>>,
+    pub(crate) outlines: Mutex<BTreeMap<Box<str>, Outline>>,
     /// Rung when the garbage collector may have work.
     pub(crate) garbage: tokio::sync::Notify,
 }
 
 /// A CRD's revision, and the resources that it came to.
 type Defined = (u64, Vec<Arc<Resource>>);
+
+/// A CRD's revision, and what it says without its schemas.
+type Outline = (u64, Arc<Value>);
 
 /// Namespaces that exist from the start, and cannot be deleted except `kube-node-lease`.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];

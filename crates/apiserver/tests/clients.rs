@@ -7,6 +7,7 @@ use apiserver::{Admission, ApiServer, Denied, Options, Review};
 use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::api::resource::v1::ResourceClaimTemplate;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -186,6 +187,8 @@ async fn a_conversion_hook_translates_between_versions() -> Outcome {
             spec.insert(to.into(), word);
         }
         value["apiVersion"] = json!(api_version);
+        value["metadata"]["annotations"]["from"] = json!(from);
+        value["metadata"]["name"] = json!("other");
         Ok(value)
     });
     options.conversion.insert(("tea.example.org".into(), "Cup".into()), convert);
@@ -195,6 +198,8 @@ async fn a_conversion_hook_translates_between_versions() -> Outcome {
     cups(&client, "v1old").create(&PostParams::default(), &cup("v1old", &json!({"sort": "black"}))?).await?;
     assert_eq!(cups(&client, "v1").get("c").await?.data["spec"], json!({"kind": "black", "size": 3}));
     assert_eq!(cups(&client, "v1old").get("c").await?.data["spec"], json!({"sort": "black", "size": 3}));
+    let kept = cups(&client, "v1").get("c").await?.metadata.annotations.unwrap_or_default();
+    assert_eq!(kept["from"], "sort", "annotations hold what the other version cannot say");
     Ok(())
 }
 
@@ -267,6 +272,101 @@ async fn a_running_pod_ends_when_its_node_says_so() -> Outcome {
     assert_eq!(ending.metadata.deletion_grace_period_seconds, Some(30));
     api.delete("p", &DeleteParams::default().grace_period(0)).await?;
     assert!(api.get_opt("p").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pods_command_stays_as_it_is_and_the_refusal_says_what_may_change() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<Pod> = Api::default_namespaced(client);
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    api.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
+    let patch = Patch::Strategic(json!({"spec": {"containers": [{"name": "c", "command": ["x"]}]}}));
+    let Err(kube::Error::Api(refusal)) = api.patch("p", &PatchParams::default(), &patch).await else {
+        return Err("the change was taken".into());
+    };
+    assert_eq!((refusal.code, refusal.reason.as_str()), (422, "Invalid"));
+    assert!(refusal.message.contains("spec.containers[*].image"), "{}", refusal.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_volume_has_one_source() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<Pod> = Api::default_namespaced(client);
+    let pod = json!({"metadata": {"name": "p"}, "spec": {
+        "containers": [{"name": "c", "image": "i"}],
+        "volumes": [{"name": "v", "emptyDir": {}, "configMap": {"name": "x"}}],
+    }});
+    let Err(kube::Error::Api(refusal)) =
+        api.create(&PostParams::default(), &serde_json::from_value(pod)?).await
+    else {
+        return Err("the pod was taken".into());
+    };
+    assert!(refusal.message.contains("may not specify more than 1 volume type"), "{}", refusal.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_null_of_a_webhook_is_refused_where_none_is_allowed() -> Outcome {
+    let clear = Review::Mutate(Arc::new(|request| {
+        request.object["spec"]["size"] = Value::Null;
+        request.object["spec"]["kind"] = Value::Null;
+        Ok(())
+    }));
+    let admission = Admission {
+        name: "clear".into(),
+        group: "tea.example.org".into(),
+        kind: "Cup".into(),
+        review: clear,
+    };
+    let (_, client) = start(Options { admission: vec![admission], ..Options::default() })?;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions.create(&PostParams::default(), &crd("None")?).await?;
+    let made =
+        cups(&client, "v1").create(&PostParams::default(), &cup("v1", &json!({"kind": "green"}))?).await;
+    let Err(kube::Error::Api(refusal)) = made else { return Err("the cup was taken".into()) };
+    let causes = refusal.details.map(|details| details.causes).unwrap_or_default();
+    let found: Vec<(&str, &str)> =
+        causes.iter().map(|cause| (cause.reason.as_str(), cause.field.as_str())).collect();
+    assert!(found.contains(&("FieldValueTypeInvalid", "spec.kind")), "{found:?}");
+    assert!(!found.iter().any(|(_, field)| *field == "spec.size"), "a default takes its place");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_template_of_claims_never_changes() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let api: Api<ResourceClaimTemplate> = Api::default_namespaced(client);
+    let template = |count: u32| {
+        json!({
+            "metadata": {"name": "t"},
+            "spec": {"spec": {"devices": {"requests": [{"name": "d", "exactly": {"deviceClassName": "c", "count": count}}]}}},
+        })
+    };
+    api.create(&PostParams::default(), &serde_json::from_value(template(1))?).await?;
+    let Err(kube::Error::Api(refusal)) =
+        api.patch("t", &PatchParams::default(), &Patch::Merge(template(2))).await
+    else {
+        return Err("the change was taken".into());
+    };
+    assert_eq!(refusal.code, 422);
+    assert!(refusal.message.contains("field is immutable"), "{}", refusal.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_parameter_of_the_openapi_document_is_described() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let request = http::Request::get("/openapi/v3/apis/apps/v1").body(Vec::new())?;
+    let document: Value = client.request(request).await?;
+    let operations = document["paths"].as_object().into_iter().flatten();
+    let parameters: Vec<&Value> = operations
+        .flat_map(|(_, methods)| methods.as_object().into_iter().flatten())
+        .flat_map(|(_, operation)| operation["parameters"].as_array().into_iter().flatten())
+        .collect();
+    assert!(parameters.len() > 10);
+    assert!(parameters.iter().all(|parameter| parameter["description"].is_string()), "{parameters:#?}");
     Ok(())
 }
 

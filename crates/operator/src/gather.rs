@@ -21,6 +21,7 @@ const IN_NAMESPACE: &[(&str, &str)] = &[
     ("rbac.authorization.k8s.io/v1", "Role"),
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("resource.k8s.io/v1", "ResourceClaimTemplate"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     ("inference.networking.k8s.io/v1", "InferencePool"),
     ("inference.networking.x-k8s.io/v1alpha2", "InferencePool"),

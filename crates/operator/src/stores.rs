@@ -32,6 +32,9 @@ pub struct Change {
 
 /// The operator's copy of the cluster. Clones share it.
 ///
+/// What the operator wrote is known before its watch event comes. Of a service that event is a change all the same: others
+/// of its routing group have not looked at it yet.
+///
 /// | Operation | Lock | Held for |
 /// |---|---|---|
 /// | a watch event | write | one insertion |
@@ -285,13 +288,13 @@ async fn follow(
         };
         match event {
             None => return,
-            // A kind that an older cluster does not serve keeps nobody waiting.
-            Some(Err(watcher::Error::InitialListFailed(kube::Error::Api(answer))))
-                if kind.newer && answer.code == 404 =>
-            {
-                let _ = done.send(kind);
+            Some(Err(error)) => {
+                // A cluster too old for the kind has none of its objects, which is not to be waited for.
+                if is_not_served(&error) {
+                    let _ = done.send(kind);
+                }
+                tracing::warn!(kind = kind.kind, %error, "watch interrupted");
             }
-            Some(Err(error)) => tracing::warn!(kind = kind.kind, %error, "watch interrupted"),
             Some(Ok(watcher::Event::Init)) => missing = stores.keys(&kind),
             Some(Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object))) => {
                 let document = document(object, &kind);
@@ -314,6 +317,10 @@ async fn follow(
     }
 }
 
+fn is_not_served(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(answer)) if answer.code == 404)
+}
+
 /// The object as a document; items of a list come without `apiVersion` and `kind`.
 fn document(object: DynamicObject, kind: &Watched) -> Value {
     let mut document = serde_json::to_value(object).unwrap_or_default();
@@ -322,4 +329,37 @@ fn document(object: DynamicObject, kind: &Watched) -> Value {
         fields.entry("kind").or_insert_with(|| kind.kind.into());
     }
     document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(kind: &str, version: u32) -> Value {
+        json!({"apiVersion": "v1", "kind": kind, "metadata": {"namespace": "a", "name": "x", "resourceVersion": version.to_string()}})
+    }
+
+    fn put(stores: &Stores, object: Value) -> Option<Change> {
+        stores.put(ObjectKey::of(&object).unwrap(), object)
+    }
+
+    #[test]
+    fn a_service_that_we_wrote_is_a_change_for_its_group_when_its_event_comes() {
+        let stores = Stores::default();
+        assert!(put(&stores, object("LLMInferenceService", 1)).is_some());
+        stores.note_written(object("LLMInferenceService", 2));
+        let change = put(&stores, object("LLMInferenceService", 2)).unwrap();
+        let version =
+            |object: &Option<Arc<Value>>| object.as_ref().unwrap()["metadata"]["resourceVersion"].clone();
+        assert_eq!((version(&change.before), version(&change.after)), (json!("1"), json!("2")));
+        assert!(put(&stores, object("LLMInferenceService", 2)).is_none(), "told once");
+    }
+
+    #[test]
+    fn a_child_that_we_wrote_is_no_change() {
+        let stores = Stores::default();
+        stores.note_written(object("Deployment", 1));
+        assert!(put(&stores, object("Deployment", 1)).is_none());
+    }
 }

@@ -15,8 +15,6 @@ pub struct Watched {
     pub plural: &'static str,
     /// `Some` if the kind comes with a CRD that may appear or go at any time: the CRD's name.
     pub crd: Option<&'static str>,
-    /// Whether older clusters do not serve a kind that is built into newer ones. Its absence is then no reason to wait.
-    pub newer: bool,
     /// Only objects with these labels are kept; `None` keeps all.
     pub labels: Option<&'static str>,
 }
@@ -40,10 +38,7 @@ pub const WATCHED: &[Watched] = &[
     builtin("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", PART_OF),
     builtin("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", PART_OF),
     // KServe gives it no labels.
-    Watched {
-        newer: true,
-        ..builtin("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", None)
-    },
+    builtin("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", None),
     optional(
         "gateway.networking.k8s.io",
         "v1",
@@ -98,7 +93,7 @@ const fn builtin(
     plural: &'static str,
     labels: Option<&'static str>,
 ) -> Watched {
-    Watched { group, version, kind, plural, crd: None, newer: false, labels }
+    Watched { group, version, kind, plural, crd: None, labels }
 }
 
 const fn optional(
@@ -108,7 +103,7 @@ const fn optional(
     plural: &'static str,
     crd: &'static str,
 ) -> Watched {
-    Watched { group, version, kind, plural, crd: Some(crd), newer: false, labels: None }
+    Watched { group, version, kind, plural, crd: Some(crd), labels: None }
 }
 
 impl Watched {

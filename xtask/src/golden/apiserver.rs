@@ -7,13 +7,13 @@ mod compare;
 mod exchange;
 mod kubectl;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::difference::Difference;
 use super::{Case, Outcome};
 use compare::Bindings;
 use exchange::{Client, Exchange};
@@ -23,7 +23,7 @@ pub(crate) fn run(case: &Case) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         if let Some(name) = case.id.strip_prefix("apiserver/kubectl-") {
-            return Ok(BTreeMap::from([("exchanges", kubectl::run(&case.root, name).await?)]));
+            return Ok(outcome(kubectl::run(&case.root, name).await?));
         }
         let text = std::fs::read_to_string(case.dir.join("exchanges.jsonl"))?;
         let about = yaml::read_value(&std::fs::read_to_string(case.dir.join("case.yaml"))?)?;
@@ -44,8 +44,23 @@ pub(crate) fn run(case: &Case) -> Result<Outcome> {
             let lines: Vec<String> = answers.iter().map(ToString::to_string).collect();
             std::fs::write(out.join("answers.jsonl"), lines.join("\n"))?;
         }
-        Ok(BTreeMap::from([("exchanges", differences)]))
+        Ok(outcome(differences))
     })
+}
+
+fn outcome(differences: Vec<String>) -> Outcome {
+    let mut outcome = Outcome::default();
+    // `#3 GET /path: .field is 1 instead of 2`
+    let found = differences.into_iter().map(|line| {
+        let numberless = line.split_once(' ').filter(|(number, _)| number.starts_with('#'));
+        let (place, words) =
+            numberless.map_or(line.as_str(), |(_, rest)| rest).split_once(": ").unwrap_or(("", &line));
+        let field = words.split_once(" is ").map_or("", |(field, _)| field);
+        let field = if field.starts_with('.') { field } else { "" };
+        Difference::of_text("", format!("exchanges/{place}{field}"), "", words)
+    });
+    outcome.add("exchanges", "exchanges.jsonl", found.collect());
+    outcome
 }
 
 /// A fresh server with the CRDs that the exchanges mention, and the namespace of the case.

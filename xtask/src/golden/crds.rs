@@ -7,16 +7,17 @@ use api::crd::{Edition, Kind, crd};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 
+use super::difference::Difference;
 use super::{Case, Outcome};
 
 pub(super) fn run(case: &Case) -> Result<Outcome> {
     let text = std::fs::read_to_string(&case.dir)?;
     let wanted: Value = serde_json::from_str(&text)?;
     let Some(kind) = wanted["spec"]["names"]["kind"].as_str().and_then(Kind::of) else {
-        return Ok(Outcome::new());
+        return Ok(Outcome::default());
     };
     let meant = meant()?;
-    let mut outcome = Outcome::new();
+    let mut outcome = Outcome::default();
     for (edition, name) in [(Edition::Full, "full"), (Edition::Installed, "installed")] {
         let ours = crd(kind, edition, None);
         let mut differences = Vec::new();
@@ -32,10 +33,11 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
             compare(version, ours, at, &mut differences);
         }
         differences.retain(|(path, _)| !meant.is_match(format!("{name}.{path}")));
-        let mut lines: Vec<String> =
-            differences.into_iter().map(|(path, words)| format!("{path}: {words}")).collect();
-        lines.sort();
-        outcome.insert(name, lines);
+        differences.sort();
+        let found = differences
+            .iter()
+            .map(|(path, words)| Difference::of_text("", format!("{name}.{path}"), "", words));
+        outcome.add(name, &case.id, found.collect());
     }
     Ok(outcome)
 }

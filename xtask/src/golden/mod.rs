@@ -1,23 +1,30 @@
 //! Recorded behaviour of the original programs, against the code that ships.
 //!
 //! The folder (default `../shared/golden`, its README explains the files) holds one folder per program or part, each with
-//! one folder per case. A runner (one module here per folder) turns a case into differences. A difference that
-//! `tests/golden-pending.txt` names is known and does not fail the run; one that is listed but no longer occurs does,
-//! so the list only shrinks.
+//! one folder per case. A runner (one module here per folder) turns a case into differences. Those that are meant are
+//! named by `tests/golden-mends.yaml`. A case that `tests/golden-pending.txt` names is known and does not fail the run; one
+//! that is listed but no longer differs does, so that list only shrinks.
 
 mod apiserver;
 mod compose;
 mod convert;
 mod crds;
+mod difference;
+mod document;
+mod mends;
 mod pending;
 mod render;
-mod stored;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use globset::{Glob, GlobMatcher};
+use kinds::ObjectKey;
+
+use difference::Difference;
+use mends::{Fact, Mends};
 
 pub(crate) use render::stories;
 
@@ -31,11 +38,35 @@ pub(crate) struct Case {
     pub(crate) root: PathBuf,
     /// `OUT/FOLDER/NAME` if our own outcome is to be written down.
     pub(crate) out: Option<PathBuf>,
+    /// What differs on purpose.
+    pub(crate) mends: Arc<Mends>,
 }
 
-/// What a case came to, by kind of file (`want`, `status`, `exchanges`…): the differences, one line each.
-/// A kind with no difference passes.
-pub(crate) type Outcome = BTreeMap<&'static str, Vec<String>>;
+/// What a case came to.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// Differences by kind of file (`want`, `status`, `exchanges`…). A kind without any passes.
+    kinds: BTreeMap<&'static str, Vec<Difference>>,
+    /// What is true of each phase, for rules that ask; the first state has no name.
+    pub(crate) facts: BTreeMap<String, Vec<Fact>>,
+    /// Differences from recordings in whose place files of ours were compared. Other recordings may show the same, so
+    /// rules over paths are of use here, too.
+    pub(crate) replaced: Vec<Difference>,
+}
+
+impl Outcome {
+    /// Adds the differences of one file, even if there are none.
+    pub(crate) fn add(&mut self, kind: &'static str, file: &str, found: Vec<Difference>) {
+        let all = self.kinds.entry(kind).or_default();
+        all.extend(found.into_iter().map(|difference| Difference { file: file.to_owned(), ..difference }));
+    }
+}
+
+/// An object as paths name it: `apiVersion/kind/namespace/name`, with an empty namespace if it has none.
+pub(crate) fn path_of(key: &ObjectKey) -> String {
+    let namespace = key.namespace.as_deref().unwrap_or_default();
+    format!("{}/{}/{namespace}/{}", key.api_version, key.kind, key.name)
+}
 
 /// Runs one case.
 type Runner = fn(&Case) -> Result<Outcome>;
@@ -46,15 +77,16 @@ const RUNNERS: &[(&str, Runner)] = &[
     ("compose", compose::run),
     ("convert", convert::run),
     ("crds", crds::run),
-    ("render", compose::run_merged),
     ("render", render::run),
-    ("render", stored::run),
 ];
+
+/// Where the recordings are that the lists of this tree were made with.
+const DEFAULT_DIR: &str = "../shared/golden";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Folder of the recorded data
-    #[arg(default_value = "../shared/golden")]
+    #[arg(default_value = DEFAULT_DIR)]
     dir: PathBuf,
     /// Only the cases whose FOLDER/NAME matches
     #[arg(long, value_name = "GLOB")]
@@ -71,33 +103,44 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         bail!("{}: no folder of recorded data; give its path", args.dir.display());
     }
     let only = args.only.as_deref().map(matcher).transpose()?;
-    let pending = pending::read(&crate::workspace::root().join("tests/golden-pending.txt"))?;
+    let root = crate::workspace::root();
+    let pending = pending::read(&root.join("tests/golden-pending.txt"))?;
+    let mends = Arc::new(Mends::read(&root)?);
+    for mend in mends.without_test(&root)? {
+        bail!("tests/golden-mends.yaml: {mend}: there is no such test");
+    }
+    let mut jobs = Vec::new();
+    for (folder, runner) in RUNNERS {
+        let cases = cases(&args.dir, folder, args.out.as_deref(), &mends)?;
+        let wanted =
+            cases.into_iter().filter(|case| only.as_ref().is_none_or(|only| only.is_match(&case.id)));
+        jobs.extend(wanted.map(|case| (*folder, *runner, case)));
+    }
     let mut counts: BTreeMap<(&str, &'static str), (usize, usize)> = BTreeMap::new();
     let mut unexpected = 0usize;
     let mut stale = Vec::new();
-    for (folder, runner) in RUNNERS {
-        for case in cases(&args.dir, folder, args.out.as_deref())? {
-            if only.as_ref().is_some_and(|only| !only.is_match(&case.id)) {
-                continue;
-            }
-            let outcome = runner(&case).with_context(|| case.id.clone())?;
-            for (kind, differences) in outcome {
-                let count = counts.entry((folder, kind)).or_default();
-                count.1 += 1;
-                let known = pending.contains(&case.id, kind);
-                if differences.is_empty() {
-                    count.0 += 1;
-                    if known {
-                        stale.push(format!("{} {kind}", case.id));
-                    }
-                } else if !known {
-                    unexpected += 1;
-                    for difference in &differences {
-                        println!("{} {kind}: {difference}", case.id);
-                    }
+    for ((folder, _, case), outcome) in jobs.iter().zip(run_all(&jobs)) {
+        for (kind, differences) in outcome.with_context(|| case.id.clone())? {
+            let count = counts.entry((folder, kind)).or_default();
+            count.1 += 1;
+            let known = pending.contains(&case.id, kind);
+            if differences.is_empty() {
+                count.0 += 1;
+                if known {
+                    stale.push(format!("{} {kind}", case.id));
+                }
+            } else if !known {
+                unexpected += 1;
+                for difference in &differences {
+                    println!("{} {kind}: {difference}", case.id);
                 }
             }
         }
+    }
+    // With other recordings, or some of them, a rule may well have nothing to do.
+    let unused = if only.is_none() && is_default(&args.dir) { mends.unused() } else { Vec::new() };
+    for rule in &unused {
+        println!("tests/golden-mends.yaml: `{rule}` is needed by nothing; delete it");
     }
     for ((folder, kind), (passed, all)) in &counts {
         println!("{folder} {kind} {passed} of {all}");
@@ -114,16 +157,62 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let passed: usize = counts.values().map(|(passed, _)| passed).sum();
     println!("golden: {passed} of {all}, {unexpected} unexpected");
-    Ok(unexpected == 0 && stale.is_empty())
+    Ok(unexpected == 0 && stale.is_empty() && unused.is_empty())
+}
+
+type Job = (&'static str, Runner, Case);
+
+/// What differs by kind of file, without what is meant.
+type Differences = BTreeMap<&'static str, Vec<Difference>>;
+
+/// Runs the jobs, as many at a time as there are processors. Outcomes are in the order of the jobs.
+fn run_all(jobs: &[Job]) -> Vec<Result<Differences>> {
+    let next = Mutex::new(jobs.iter().enumerate());
+    let outcomes = Mutex::new(BTreeMap::new());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let job = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((index, (_, runner, case))) = job else { return };
+                    let outcome = runner(case).map(|outcome| unmeant(outcome, &case.mends));
+                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(index, outcome);
+                }
+            });
+        }
+    });
+    outcomes.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+fn unmeant(outcome: Outcome, mends: &Mends) -> Differences {
+    let Outcome { mut kinds, facts, replaced } = outcome;
+    let is_meant = |difference: &Difference| {
+        mends.covers(difference, facts.get(difference.phase()).map_or(&[][..], Vec::as_slice))
+    };
+    replaced.iter().for_each(|difference| {
+        is_meant(difference);
+    });
+    kinds.values_mut().for_each(|differences| differences.retain(|difference| !is_meant(difference)));
+    kinds
+}
+
+fn is_default(dir: &Path) -> bool {
+    let same = |path: &Path| std::fs::canonicalize(path).ok();
+    same(dir).is_some() && same(dir) == same(&crate::workspace::root().join(DEFAULT_DIR))
 }
 
 fn matcher(glob: &str) -> Result<GlobMatcher> {
     Ok(Glob::new(glob).with_context(|| format!("--only {glob}"))?.compile_matcher())
 }
 
-fn cases(root: &Path, folder: &str, out: Option<&Path>) -> Result<Vec<Case>> {
+fn cases(root: &Path, folder: &str, out: Option<&Path>, mends: &Arc<Mends>) -> Result<Vec<Case>> {
     let dir = root.join(folder);
     let mut cases = Vec::new();
+    // Other recordings may be of some programs only.
+    if !dir.is_dir() {
+        return Ok(cases);
+    }
     for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
         let entry = entry?;
         let is_crd =
@@ -135,6 +224,7 @@ fn cases(root: &Path, folder: &str, out: Option<&Path>) -> Result<Vec<Case>> {
                 dir: entry.path(),
                 root: root.to_owned(),
                 out: out.map(|out| out.join(folder).join(&name)),
+                mends: mends.clone(),
             });
         }
     }
@@ -150,6 +240,7 @@ fn cases(root: &Path, folder: &str, out: Option<&Path>) -> Result<Vec<Case>> {
                     dir: commands.clone(),
                     root: root.to_owned(),
                     out: out.map(|out| out.join(folder).join(&name)),
+                    mends: mends.clone(),
                 });
             }
         }

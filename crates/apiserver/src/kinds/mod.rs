@@ -55,6 +55,14 @@ pub(crate) fn fill(resource: &Resource, value: &mut Value, old: Option<&Value>) 
     }
 }
 
+/// The same after webhooks, whose nulls are not taken out: where none is allowed they are refused.
+pub(crate) fn fill_again(resource: &Resource, value: &mut Value, old: Option<&Value>) {
+    match &resource.origin {
+        Origin::Custom(custom) => apply_defaults(&custom.schema, value),
+        Origin::BuiltIn(_) => fill(resource, value, old),
+    }
+}
+
 /// Takes out nulls that are no values, and puts in the defaults of a custom resource.
 pub(crate) fn fill_custom(schema: &Schema, value: &mut Value) {
     drop_nulls(schema, value);

@@ -79,7 +79,7 @@ impl Core {
             crate::managed::created(self, resource, &mut value, options, scope.subresource.as_deref(), &now);
         }
         if self.mutate(call, scope, "CREATE", &mut value, None, options.dry_run)? {
-            crate::kinds::fill(resource, &mut value, None);
+            crate::kinds::fill_again(resource, &mut value, None);
             tidy_metadata(&mut value);
         }
         crate::kinds::admit(self, resource, &mut value, None);

@@ -62,8 +62,17 @@ impl Core {
             .and_then(|_| self.options.conversion.get(&(resource.group.clone(), resource.kind.clone())));
         match hook {
             Some(convert) => match convert(value.clone(), api_version) {
-                Ok(converted) => {
-                    let metadata = value["metadata"].take();
+                // Of the metadata a conversion may change labels and annotations alone.
+                Ok(mut converted) => {
+                    let mut metadata = value["metadata"].take();
+                    if let Some(fields) = metadata.as_object_mut() {
+                        for name in ["labels", "annotations"] {
+                            match converted["metadata"].get_mut(name).map(Value::take) {
+                                Some(map) if !map.is_null() => fields.insert(name.to_owned(), map),
+                                _ => fields.remove(name),
+                            };
+                        }
+                    }
                     value = converted;
                     value["metadata"] = metadata;
                 }

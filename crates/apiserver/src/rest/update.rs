@@ -143,7 +143,7 @@ impl Core {
             metadata(&mut value).remove("managedFields");
         }
         if self.mutate(call, scope, "UPDATE", &mut value, Some(old), options.dry_run)? {
-            crate::kinds::fill(resource, &mut value, Some(old));
+            crate::kinds::fill_again(resource, &mut value, Some(old));
             tidy_metadata(&mut value);
         }
         crate::kinds::admit(self, resource, &mut value, Some(old));

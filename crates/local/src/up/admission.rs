@@ -8,10 +8,14 @@ use api::convert::convert;
 use api::crd::{Kind, Version};
 use api::validate::{self, Finding};
 use apiserver::{Admission, AdmissionRequest, Convert, Denied, Review};
+use compose::Facts;
+use kinds::Objects;
 use serde_json::{Value, json};
 
-/// The defaulter of services and the validators of both kinds.
-pub(super) fn hooks() -> Vec<Admission> {
+/// The defaulter of services and the validators of both kinds. `caches`: the caches of models; `None` if there are none.
+pub fn hooks(caches: Option<Arc<Objects>>) -> Vec<Admission> {
+    let default_service =
+        move |request: &mut AdmissionRequest<'_>| default_service(request, caches.as_deref());
     let hook = |name: &str, kind: Kind, review: Review| Admission {
         name: name.to_owned(),
         group: api::GROUP.to_owned(),
@@ -30,7 +34,7 @@ pub(super) fn hooks() -> Vec<Admission> {
 }
 
 /// Conversion of both kinds.
-pub(super) fn conversion() -> BTreeMap<(String, String), Convert> {
+pub fn conversion() -> BTreeMap<(String, String), Convert> {
     let convert: Convert = Arc::new(|object: Value, to: &str| {
         let version = Version::of(to).ok_or_else(|| format!("{to} is not a version of this kind"))?;
         Ok(convert(&object, version))
@@ -41,10 +45,10 @@ pub(super) fn conversion() -> BTreeMap<(String, String), Convert> {
         .collect()
 }
 
-fn default_service(request: &mut AdmissionRequest<'_>) -> Result<(), Denied> {
+fn default_service(request: &mut AdmissionRequest<'_>, caches: Option<&Objects>) -> Result<(), Denied> {
     let (true, Some(version)) = (is_write(request), version(&request.object)) else { return Ok(()) };
-    request.object =
-        mutate(request.object.clone(), version, Request::default()).map_err(|r| denied(&r, request))?;
+    request.object = mutate(request.object.clone(), version, Request { old: None, caches })
+        .map_err(|r| denied(&r, request))?;
     Ok(())
 }
 
@@ -61,7 +65,19 @@ fn validate_config(request: &AdmissionRequest<'_>) -> Result<Vec<String>, Denied
         return Ok(Vec::new());
     }
     let old = request.old.map(|old| convert(old, Version::V1alpha2));
-    accept(validate::config(&convert(&request.object, Version::V1alpha2), old.as_ref()), request)
+    let stored = convert(&request.object, Version::V1alpha2);
+    let warnings = accept(validate::config(&stored, old.as_ref()), request)?;
+    // A config is rendered for services that nobody knows yet; one that renders for none is of no use to any.
+    let sample = Facts { service: Arc::new(validate::sample_service()), ..Facts::default() };
+    match compose::render(&stored, &sample) {
+        Ok(_) => Ok(warnings),
+        Err(error) => Err(Denied {
+            code: 403,
+            reason: "Forbidden".to_owned(),
+            message: format!("{} does not render: {error}", request.object["metadata"]["name"]),
+            details: None,
+        }),
+    }
 }
 
 fn is_write(request: &AdmissionRequest<'_>) -> bool {

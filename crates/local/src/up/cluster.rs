@@ -14,7 +14,7 @@ pub const GATEWAY_CLASS: &str = "llmisvc";
 pub const GATEWAY_CONTROLLER: &str = "llmisvc.serving.kserve.io/local-gateway";
 
 /// CRDs: ours with every field spelled out, and those of the foreign kinds that services are made of.
-pub(super) fn definitions() -> Vec<Value> {
+pub fn definitions() -> Vec<Value> {
     // The API server asks its conversion hook where a cluster's would call this webhook.
     let conversion = json!({
         "strategy": "Webhook",

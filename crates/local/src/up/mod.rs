@@ -1,6 +1,6 @@
 //! The assembly: one API server, operator, node agent and gateway, and the services that were given.
 
-mod admission;
+pub mod admission;
 mod cluster;
 mod folder;
 mod inline;
@@ -22,7 +22,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-pub use cluster::{GATEWAY, GATEWAY_CLASS, GATEWAY_CONTROLLER, SYSTEM_NAMESPACE, objects, reachable};
+pub use cluster::{
+    GATEWAY, GATEWAY_CLASS, GATEWAY_CONTROLLER, SYSTEM_NAMESPACE, definitions, objects, reachable,
+};
 pub use folder::FolderError;
 pub use progress::{Progress, Sighting, Stage, Step};
 
@@ -346,7 +348,7 @@ fn server_options(folder: &Path, token: &str, logs: Arc<OnceLock<node::logs::Log
         }],
         logs: Some(inline::log_source(logs)),
         log_bytes: WATCH_HISTORY_BYTES,
-        admission: admission::hooks(),
+        admission: admission::hooks(None),
         conversion: admission::conversion(),
         ..apiserver::Options::default()
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::read;
+use super::play;
 use super::world::World;
 use crate::strict::{Chapter, Story};
 
@@ -19,40 +19,18 @@ pub(crate) fn stories(root: &Path) -> Result<Vec<Story>> {
 }
 
 fn story(root: &Path, dir: &Path) -> Result<Story> {
-    let about = read(&dir.join("case.yaml"))?.into_iter().next().unwrap_or_default();
+    let about = crate::golden::document::first(&dir.join("case.yaml"))?;
     let profile = about["cluster"].as_str().unwrap_or("plain");
     let mut world = World::new(root, profile, about["namespace"].as_str().unwrap_or_default())?;
     let mut chapters = Vec::new();
-    world.add(read(&dir.join("in.yaml"))?)?;
-    settle(&mut world, "", &mut chapters)?;
-    for (phase, facts) in [("ready", "facts.yaml"), ("ready-2", "ready-2/facts.yaml")] {
-        if dir.join(phase).is_dir() {
-            world.begin();
-            world.add(read(&dir.join(facts))?)?;
-            settle(&mut world, phase, &mut chapters)?;
-        }
-    }
-    for number in 1.. {
-        let phase = format!("edit-{number}");
-        let dir = dir.join(&phase);
-        if !dir.is_dir() {
-            break;
-        }
-        world.begin();
-        world.edit(read(&dir.join("in.yaml"))?)?;
-        world.delete(&read(&dir.join("delete.yaml"))?)?;
-        settle(&mut world, &phase, &mut chapters)?;
-    }
+    play(dir, &mut world, |phase, world, _| {
+        chapters.push(Chapter {
+            name: phase.to_owned(),
+            children: world.planned(),
+            refused: world.refused.values().cloned().collect(),
+        });
+        Ok(())
+    })?;
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Story { name, chapters })
-}
-
-fn settle(world: &mut World, phase: &str, chapters: &mut Vec<Chapter>) -> Result<()> {
-    world.settle()?;
-    chapters.push(Chapter {
-        name: phase.to_owned(),
-        children: world.planned(),
-        refused: world.refused.values().cloned().collect(),
-    });
-    Ok(())
 }

@@ -1,18 +1,25 @@
-//! The cluster of a case: its objects, and rounds of composing, planning and judging until nothing changes.
+//! A case played by the pure functions: its objects, and rounds of composing, planning and judging until nothing changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use api::admission::Request;
+use api::admission::{Refusal, Request};
+use api::validate::sample_service;
 use compose::{Facts, Settings};
 use jiff::Timestamp;
 use kinds::{ObjectKey, Objects};
-use plan::{CertificateOrder, Change, Plan, Seen, Verb};
+use plan::{CertificateOrder, Change, Plan, Reach, Seen, Verb};
 use serde_json::{Value, json};
 
-const SERVICE: (&str, &str) = ("serving.kserve.io/v1alpha2", "LLMInferenceService");
+use super::refusals::{Cause, Refused};
+use super::state::{State, add_facts, listed};
+use super::{Stage, certificates};
+use crate::golden::document::{normal, normal_child, read};
+
+pub(super) const SERVICE: (&str, &str) = ("serving.kserve.io/v1alpha2", "LLMInferenceService");
+pub(super) const CONFIG: &str = "LLMInferenceServiceConfig";
 /// Rounds after which a case that still changes is an error.
 const MAX_ROUNDS: usize = 12;
 
@@ -30,13 +37,19 @@ pub(super) struct World {
     certificates: BTreeMap<String, CertificateOrder>,
     /// What each service's certificate covers.
     issued: BTreeMap<String, CertificateOrder>,
-    /// Events of each service since this was last emptied, as `type reason message`.
-    pub(super) events: BTreeMap<String, BTreeSet<String>>,
-    /// Secrets whose certificate was issued anew since this was last emptied.
-    pub(super) reissued: BTreeSet<String>,
-    /// What was deleted since this was last emptied.
-    pub(super) deleted: Vec<String>,
-    /// Children that were refused since this was last emptied.
+    /// What every service was stored as at first.
+    stored: BTreeMap<String, Value>,
+    /// Every child as it was built when the phase began.
+    before: BTreeMap<ObjectKey, Value>,
+    /// Children of services that are gone; nothing collects them here.
+    orphans: Vec<Value>,
+    /// Events of each service in this phase.
+    events: BTreeMap<String, Vec<Value>>,
+    /// Secrets whose certificate was issued anew in this phase.
+    reissued: BTreeSet<ObjectKey>,
+    /// What was deleted in this phase.
+    deleted: BTreeSet<ObjectKey>,
+    /// Children that were refused in this phase.
     pub(super) refused: BTreeMap<ObjectKey, Value>,
     now: Timestamp,
 }
@@ -44,19 +57,6 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(root: &Path, profile: &str, namespace: &str) -> Result<Self> {
         let mut objects = Objects::new();
-        let mut documents = Vec::new();
-        let presets = root.join("presets");
-        let mut files: Vec<_> =
-            std::fs::read_dir(&presets)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.sort();
-        files.push(presets.join("cluster/system.yaml"));
-        // `pin` starts as `tls` and is changed by the case itself.
-        let profile_file = presets.join(format!("cluster/{profile}.yaml"));
-        files.push(if profile_file.exists() { profile_file } else { presets.join("cluster/tls.yaml") });
-        for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "yaml"))
-        {
-            documents.extend(super::read(file)?);
-        }
         objects.add_document(json!({
             "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace},
         }))?;
@@ -67,13 +67,16 @@ impl World {
             planned: BTreeMap::new(),
             certificates: BTreeMap::new(),
             issued: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            before: BTreeMap::new(),
+            orphans: Vec::new(),
             events: BTreeMap::new(),
             reissued: BTreeSet::new(),
-            deleted: Vec::new(),
+            deleted: BTreeSet::new(),
             refused: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse()?,
         };
-        world.add(documents)?;
+        world.add(&surroundings(root, profile)?)?;
         Ok(world)
     }
 
@@ -82,89 +85,44 @@ impl World {
         Ok(())
     }
 
-    /// Posts objects as a user would. What admission refuses is not there afterwards.
-    pub(super) fn add(&mut self, documents: Vec<Value>) -> Result<()> {
+    fn add(&mut self, documents: &[Value]) -> Result<Vec<Refused>> {
+        let mut refused = Vec::new();
         self.read_settings()?;
         for document in documents {
-            if is_report(&document) {
-                self.objects.add_document(document)?;
-            } else if let Some(stored) = self.admitted(&document, None) {
-                self.objects.add_document(stored)?;
+            match self.admitted(document, None) {
+                Ok(stored) => {
+                    if stored["kind"] == SERVICE.1
+                        && stored["metadata"]["namespace"] == self.namespace.as_str()
+                    {
+                        let name = stored["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                        self.stored.insert(name, finalized(&stored));
+                    }
+                    self.objects.add_document(stored)?;
+                }
+                Err(refusal) => refused.push(told(document, &refusal)),
             }
         }
-        self.read_settings()
+        self.read_settings()?;
+        Ok(refused)
     }
 
-    fn admitted(&self, document: &Value, old: Option<&Value>) -> Option<Value> {
+    fn admitted(&self, document: &Value, old: Option<&Value>) -> std::result::Result<Value, Refusal> {
         let caches = self.settings.local_model_enabled.then_some(&self.objects);
-        let mut stored = api::admission::admit(document, Request { old, caches }).ok()?.object;
+        let mut stored = api::admission::admit(document, Request { old, caches })?.object;
         if stored["kind"] == SERVICE.1 {
             let generation = old.and_then(|old| old["metadata"]["generation"].as_i64()).unwrap_or(1);
             let changed = old.is_some_and(|old| old["spec"] != stored["spec"]);
             stored["metadata"]["uid"] = json!("<uid>");
             stored["metadata"]["generation"] = json!(if changed { generation + 1 } else { generation });
         }
-        Some(stored)
-    }
-
-    /// Replaces objects as a user would.
-    pub(super) fn edit(&mut self, documents: Vec<Value>) -> Result<()> {
-        for document in documents {
-            let key = ObjectKey::of(&document)?;
-            let present = self.objects.get_key(&key).cloned();
-            let Some(mut stored) = self.admitted(&document, present.as_deref()) else { continue };
-            if let Some(status) = present.as_deref().and_then(|present| present.get("status")) {
-                stored["status"] = status.clone();
-            }
-            self.objects.insert(stored)?;
-        }
-        self.read_settings()
-    }
-
-    pub(super) fn delete(&mut self, documents: &[Value]) -> Result<()> {
-        for document in documents {
-            let key = ObjectKey::of(document)?;
-            let Some(gone) = self.objects.remove(&key) else { continue };
-            if key.kind != SERVICE.1 {
-                continue;
-            }
-            let facts = Facts { service: gone, objects: self.objects.clone(), ..Facts::default() };
-            for key in plan::finalize(&facts).absent {
-                self.deleted.push(listed(&key));
-            }
-            // The rest goes with its owner.
-            for child in self.planned.remove(&key.name).unwrap_or_default() {
-                self.objects.remove(&ObjectKey::of(&child)?);
+        if stored["kind"] == CONFIG {
+            // A config's templates have to render for a sample service; that they do not is forbidden, not invalid.
+            let sample = Facts { service: Arc::new(sample_service()), ..Facts::default() };
+            if compose::render(&stored, &sample).is_err() {
+                return Err(Refusal { code: 403, causes: Vec::new() });
             }
         }
-        Ok(())
-    }
-
-    /// Begins a phase.
-    pub(super) fn begin(&mut self) {
-        self.deleted.clear();
-        self.refused.clear();
-        self.reissued.clear();
-        self.events.clear();
-    }
-
-    /// Rounds until nothing changes.
-    pub(super) fn settle(&mut self) -> Result<()> {
-        for _ in 0..MAX_ROUNDS {
-            let before = self.objects.clone();
-            let names: Vec<String> = self
-                .objects
-                .of_kind_in(SERVICE.0, SERVICE.1, &self.namespace)
-                .map(|(key, _)| key.name.clone())
-                .collect();
-            for name in names {
-                self.reconcile(&name)?;
-            }
-            if self.objects == before {
-                return Ok(());
-            }
-        }
-        bail!("still changing after {MAX_ROUNDS} rounds")
+        Ok(stored)
     }
 
     fn reconcile(&mut self, name: &str) -> Result<()> {
@@ -172,12 +130,7 @@ impl World {
         else {
             return Ok(());
         };
-        let facts = Facts {
-            service: service.clone(),
-            objects: self.objects.clone(),
-            settings: self.settings.clone(),
-            ..Facts::default()
-        };
+        let facts = self.facts(&service);
         let composed = compose::compose(&facts);
         let plan = match &composed {
             Ok(merged) => plan::build(merged, &facts),
@@ -191,8 +144,12 @@ impl World {
         let previous = service.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
         let judged = plan::judge(&facts, composed.as_ref(), &plan, &seen, previous.as_ref(), self.now);
         for event in &judged.events {
-            let line = format!("{} {} {}", event.type_.as_str(), event.reason, event.message);
-            self.events.entry(name.to_owned()).or_default().insert(line);
+            let said =
+                json!({"type": event.type_.as_str(), "reason": event.reason, "message": event.message});
+            let events = self.events.entry(name.to_owned()).or_default();
+            if !events.contains(&said) {
+                events.push(said);
+            }
         }
         let mut updated = (*service).clone();
         updated["status"] = serde_json::to_value(&judged.status)?;
@@ -214,7 +171,7 @@ impl World {
             });
             if !covered {
                 if self.objects.contains(&order.key()) {
-                    self.reissued.insert(order.key().to_string());
+                    self.reissued.insert(order.key());
                     uncovered.push(order.key());
                 }
                 self.issued.insert(name.to_owned(), order.clone());
@@ -244,9 +201,7 @@ impl World {
                 .find(|old| ObjectKey::of(old).as_ref() == Ok(&key));
             let verb = match (&present, old) {
                 (None, _) => Some(Verb::Create),
-                (Some(_), Some(old))
-                    if super::compare::is_written(old, child) || uncovered.contains(&key) =>
-                {
+                (Some(_), Some(old)) if is_written(old, child) || uncovered.contains(&key) => {
                     Some(Verb::Update)
                 }
                 (Some(_), _) => None,
@@ -268,7 +223,7 @@ impl World {
                     if key.kind == "Secret" {
                         self.issued.remove(name);
                     }
-                    self.deleted.push(listed(key));
+                    self.deleted.insert(key.clone());
                     changes.push(Change { verb: Verb::Delete, key: key.clone() });
                 }
             }
@@ -297,72 +252,252 @@ impl World {
         format!("10.96.0.{}", taken + 1)
     }
 
-    /// What each service's certificate says, as the recordings print it.
-    pub(super) fn certificates(&self) -> BTreeMap<String, Value> {
-        self.certificates
-            .values()
-            .map(|order| {
-                let ips: BTreeSet<String> = order
-                    .ip_addresses
-                    .iter()
-                    .map(ToString::to_string)
-                    .map(|ip| if ip.starts_with("10.96.") { "<clusterIP>".to_owned() } else { ip })
-                    .collect();
-                let (start, end) = CertificateOrder::validity(self.now);
-                let days = (end.as_second() - start.as_second()) / 86_400;
-                let name = order.key().name;
-                let says = json!({
-                    "secret": name,
-                    "dnsNames": order.dns_names,
-                    "ipAddresses": ips,
-                    "organization": order.organization,
-                    "validDays": days,
-                });
-                (name, says)
-            })
-            .collect()
-    }
-
     /// Every planned child as it is applied.
     pub(super) fn planned(&self) -> Vec<Value> {
         self.planned.values().flatten().cloned().collect()
     }
 
-    /// Every planned child by `apiVersion kind namespace/name`.
-    pub(super) fn children(&self) -> BTreeMap<String, Value> {
-        self.planned
-            .values()
-            .flatten()
-            .filter_map(|child| {
-                Some((ObjectKey::of(child).ok()?.to_string(), super::compare::normalized(child.clone())))
-            })
-            .collect()
+    /// Every planned child.
+    fn children(&self) -> BTreeMap<ObjectKey, Value> {
+        let all = self.planned.values().flatten().chain(&self.orphans);
+        all.filter_map(|child| Some((ObjectKey::of(child).ok()?, normal_child(child.clone())))).collect()
     }
 
-    /// The status of every service by name.
-    pub(super) fn statuses(&self) -> BTreeMap<String, Value> {
-        self.objects
-            .of_kind_in(SERVICE.0, SERVICE.1, &self.namespace)
-            .map(|(key, service)| {
-                let document = json!({
-                    "apiVersion": SERVICE.0,
-                    "kind": SERVICE.1,
-                    "metadata": {"name": key.name, "namespace": self.namespace},
-                    "status": service["status"],
-                });
-                (key.name.clone(), super::compare::normalized(document))
-            })
-            .collect()
+    fn changes(&self, children: &BTreeMap<ObjectKey, Value>) -> Vec<String> {
+        let mut changes: BTreeSet<String> = BTreeSet::new();
+        for (key, child) in children {
+            match self.before.get(key) {
+                None => {
+                    changes.insert(format!("create {}", listed(key)));
+                }
+                Some(old) if is_written(old, child) => {
+                    changes.insert(format!("update {}", listed(key)));
+                }
+                Some(_) => {}
+            }
+            // A new Secret is written again once the addresses of its Services are known.
+            if self.reissued.contains(key) {
+                changes.insert(format!("update {}", listed(key)));
+            }
+        }
+        changes.extend(self.deleted.iter().map(|key| format!("delete {}", listed(key))));
+        changes.into_iter().collect()
+    }
+
+    /// The status of every service, then of every config.
+    fn statuses(&self) -> Vec<Value> {
+        let reach = Reach {
+            system_namespace: "kserve".to_owned(),
+            presets: compose::pins(&Facts::default()).into_values().collect(),
+        };
+        let services = self.objects.of_kind_in(SERVICE.0, SERVICE.1, &self.namespace);
+        let mut statuses: Vec<Value> =
+            services.map(|(_, service)| report_of(service, service["status"].clone())).collect();
+        for (_, config) in self.objects.of_kind_in(SERVICE.0, CONFIG, &self.namespace) {
+            let services = self.objects.of_kind(SERVICE.0, SERVICE.1).map(|(_, service)| &**service);
+            let judged = plan::judge_config(config, services, &reach, self.now);
+            statuses.push(report_of(config, serde_json::to_value(judged.status).unwrap_or_default()));
+        }
+        statuses
+    }
+
+    /// The spec of each service after presets, baseRefs and templates, as the body of a create.
+    fn merged(&self) -> Vec<(String, Value)> {
+        let services = self.objects.of_kind_in(SERVICE.0, SERVICE.1, &self.namespace);
+        let merged = services.filter_map(|(key, service)| {
+            let merged = compose::combine(&self.facts(service)).ok()?;
+            let generated = api::names::child_name(&key.name, "-validation-");
+            let body = json!({
+                "apiVersion": SERVICE.0,
+                "kind": SERVICE.1,
+                "metadata": {"generateName": generated, "namespace": self.namespace},
+                "spec": merged.spec_json(),
+            });
+            Some((key.name.clone(), normal_child(body)))
+        });
+        merged.collect()
+    }
+
+    fn facts(&self, service: &Arc<Value>) -> Facts {
+        Facts {
+            service: service.clone(),
+            objects: self.objects.clone(),
+            settings: self.settings.clone(),
+            ..Facts::default()
+        }
     }
 }
 
-/// Whether a document is a status alone.
-fn is_report(document: &Value) -> bool {
-    document.get("status").is_some() && document.get("spec").is_none() && document.get("data").is_none()
+impl Stage for World {
+    fn post(&mut self, documents: &[Value]) -> Result<Vec<Refused>> {
+        self.add(documents)
+    }
+
+    fn report(&mut self, documents: &[Value]) -> Result<()> {
+        for document in documents {
+            self.objects.add_document(document.clone())?;
+        }
+        self.read_settings()
+    }
+
+    fn replace(&mut self, documents: &[Value]) -> Result<()> {
+        for document in documents {
+            let key = ObjectKey::of(document)?;
+            let present = self.objects.get_key(&key).cloned();
+            let Ok(mut stored) = self.admitted(document, present.as_deref()) else { continue };
+            if let Some(status) = present.as_deref().and_then(|present| present.get("status")) {
+                stored["status"] = status.clone();
+            }
+            self.objects.insert(stored)?;
+        }
+        self.read_settings()
+    }
+
+    fn delete(&mut self, documents: &[Value]) -> Result<()> {
+        for document in documents {
+            let key = ObjectKey::of(document)?;
+            let Some(gone) = self.objects.remove(&key) else { continue };
+            if key.kind != SERVICE.1 {
+                continue;
+            }
+            let absent = plan::finalize(&self.facts(&gone)).absent;
+            // The rest would go with its owner.
+            for child in self.planned.remove(&key.name).unwrap_or_default() {
+                let child_key = ObjectKey::of(&child)?;
+                self.objects.remove(&child_key);
+                if !absent.contains(&child_key) {
+                    self.orphans.push(child);
+                }
+            }
+            self.deleted.extend(absent);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        self.refused.clear();
+        self.before = self.children();
+        self.deleted.clear();
+        self.reissued.clear();
+        self.events.clear();
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        for _ in 0..MAX_ROUNDS {
+            let before = self.objects.clone();
+            let names: Vec<String> = self
+                .objects
+                .of_kind_in(SERVICE.0, SERVICE.1, &self.namespace)
+                .map(|(key, _)| key.name.clone())
+                .collect();
+            for name in names {
+                self.reconcile(&name)?;
+            }
+            if self.objects == before {
+                return Ok(());
+            }
+        }
+        bail!("still changing after {MAX_ROUNDS} rounds")
+    }
+
+    fn state(&self) -> Result<State> {
+        let children = self.children();
+        let merged = self.merged();
+        let mut facts = Vec::new();
+        for (key, object) in self.objects.iter() {
+            let is_posted = key.namespace.as_deref() == Some(&self.namespace) && !children.contains_key(key);
+            if is_posted && key.kind.starts_with(SERVICE.1) {
+                add_facts("", object, &mut facts);
+            }
+        }
+        for (name, document) in &merged {
+            let mut named = document.clone();
+            named["metadata"] = json!({"name": name, "namespace": self.namespace});
+            add_facts("merged/", &named, &mut facts);
+        }
+        Ok(State {
+            changes: self.changes(&children),
+            statuses: self.statuses(),
+            events: self.events.clone().into_iter().collect(),
+            certificates: self
+                .certificates
+                .values()
+                .filter(|order| children.contains_key(&order.key()))
+                .map(|order| certificates::ordered(order, self.now))
+                .collect(),
+            updated: None,
+            stored: self.stored.values().cloned().map(normal_child).collect(),
+            merged: Some(merged.into_iter().map(|(_, document)| document).collect()),
+            refused: Vec::new(),
+            facts,
+            children,
+        })
+    }
 }
 
-/// A key as the recordings list deletions: objects without a namespace begin with a slash.
-fn listed(key: &ObjectKey) -> String {
-    let namespace = key.namespace.as_deref().unwrap_or_default();
-    format!("{} {} {namespace}/{}", key.api_version, key.kind, key.name)
+/// The objects that a cluster of that profile has: presets, gateway, settings.
+pub(super) fn surroundings(root: &Path, profile: &str) -> Result<Vec<Value>> {
+    let presets = root.join("presets");
+    let mut files: Vec<_> =
+        std::fs::read_dir(&presets)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    files.insert(0, presets.join("cluster/system.yaml"));
+    files.push(presets.join(format!("cluster/{profile}.yaml")));
+    let mut documents = Vec::new();
+    for file in files {
+        documents.extend(read(&file)?);
+    }
+    Ok(documents)
+}
+
+/// The recorded controller had put its finalizer on, and so written the service back, when it was looked at.
+pub(super) fn finalized(service: &Value) -> Value {
+    let mut service = api::admission::written_back(service);
+    service["metadata"]["finalizers"] = json!([api::keys::SERVICE_FINALIZER]);
+    service
+}
+
+/// An object's status alone.
+pub(super) fn report_of(object: &Value, status: Value) -> Value {
+    normal(json!({
+        "apiVersion": object["apiVersion"],
+        "kind": object["kind"],
+        "metadata": {"name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"]},
+        "status": status,
+    }))
+}
+
+fn told(document: &Value, refusal: &Refusal) -> Refused {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let cause = |cause: &api::validate::Finding| Cause {
+        reason: cause.violation.type_.reason().to_owned(),
+        field: cause.violation.field.clone().unwrap_or_else(|| "<nil>".to_owned()),
+        message: cause.violation.detail.clone(),
+    };
+    Refused {
+        code: refusal.code,
+        reason: match refusal.code {
+            422 => "Invalid",
+            403 => "Forbidden",
+            _ => "",
+        }
+        .to_owned(),
+        kind: text(&document["kind"]),
+        namespace: text(&document["metadata"]["namespace"]),
+        name: text(&document["metadata"]["name"]),
+        message: refusal.to_string(),
+        causes: if refusal.code == 422 { refusal.causes.iter().map(cause).collect() } else { Vec::new() },
+    }
+}
+
+/// Whether going from `old` to `new` writes anything. A number of replicas that is no longer asked for stays as it is.
+fn is_written(old: &Value, new: &Value) -> bool {
+    let mut old = old.clone();
+    if new.pointer("/spec/replicas").is_none()
+        && let Some(spec) = old.pointer_mut("/spec").and_then(Value::as_object_mut)
+    {
+        spec.remove("replicas");
+    }
+    old != *new
 }
