@@ -98,7 +98,7 @@ fn a_template_can_neither_loop_for_ever_nor_fill_the_memory() {
         match render(&text, &data) {
             Ok(_) => assert_eq!(limit, "", "{shown}"),
             Err(error) => {
-                assert!(limit != "" && error.message.contains(limit), "{shown}: {}", error.message);
+                assert!(!limit.is_empty() && error.message.contains(limit), "{shown}: {}", error.message);
             }
         }
     }

@@ -340,26 +340,19 @@ mod tests {
         json!({"apiVersion": "v1", "kind": kind, "metadata": {"namespace": "a", "name": "x", "resourceVersion": version.to_string()}})
     }
 
-    fn put(stores: &Stores, object: Value) -> Option<Change> {
-        stores.put(ObjectKey::of(&object).unwrap(), object)
-    }
-
     #[test]
-    fn a_service_that_we_wrote_is_a_change_for_its_group_when_its_event_comes() {
-        let stores = Stores::default();
-        assert!(put(&stores, object("LLMInferenceService", 1)).is_some());
+    fn what_we_wrote_is_told_once_and_not_again_when_its_event_comes() {
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let stores = Stores::new(sender);
+        let key = ObjectKey::of(&object("LLMInferenceService", 1)).unwrap();
+        stores.put(key.clone(), Arc::new(object("LLMInferenceService", 1)), None);
+        assert!(told.try_recv().unwrap().before.is_none());
         stores.note_written(object("LLMInferenceService", 2));
-        let change = put(&stores, object("LLMInferenceService", 2)).unwrap();
+        let change = told.try_recv().unwrap();
         let version =
             |object: &Option<Arc<Value>>| object.as_ref().unwrap()["metadata"]["resourceVersion"].clone();
         assert_eq!((version(&change.before), version(&change.after)), (json!("1"), json!("2")));
-        assert!(put(&stores, object("LLMInferenceService", 2)).is_none(), "told once");
-    }
-
-    #[test]
-    fn a_child_that_we_wrote_is_no_change() {
-        let stores = Stores::default();
-        stores.note_written(object("Deployment", 1));
-        assert!(put(&stores, object("Deployment", 1)).is_none());
+        stores.put(key, Arc::new(object("LLMInferenceService", 2)), None);
+        assert!(told.try_recv().is_err(), "its event is no news");
     }
 }

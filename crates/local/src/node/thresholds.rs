@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(row.hear(at, refused()), Heard { findings: vec![], pause: Some(EAGER) });
         assert_eq!(row.hear(at, Ok(())).findings, [Finding::Ready(true)]);
         let unhealthy = Finding::Unhealthy("Readiness", "refused".to_owned());
-        assert_eq!(row.hear(at, refused()).findings, [unhealthy.clone()]);
+        assert_eq!(row.hear(at, refused()).findings, std::slice::from_ref(&unhealthy));
         let lost = row.hear(at, refused());
         assert_eq!(lost.findings, [unhealthy, Finding::Ready(false)]);
         assert_eq!(lost.pause, Some(Duration::from_secs(5)));
