@@ -141,7 +141,12 @@ fn merged(service: &Service, checked: &Checked) -> Option<Value> {
 }
 
 fn judged(checked: &Checked, objects: &Objects, now: Timestamp, show: Show) -> Value {
-    let seen = Seen { objects: children_seen(&checked.plan, objects, now), ..Seen::default() };
+    let writes = plan::diff_live(&checked.plan, objects, now).writes;
+    let seen = Seen {
+        objects: children_seen(&checked.plan, objects, now),
+        changes: writes.into_iter().map(|write| write.change).collect(),
+        ..Seen::default()
+    };
     let previous = serde_json::from_value(checked.facts.service["status"].clone()).ok();
     let judged =
         plan::judge(&checked.facts, checked.merged.as_ref(), &checked.plan, &seen, previous.as_ref(), now);
