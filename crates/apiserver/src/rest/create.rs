@@ -79,6 +79,11 @@ impl Core {
             crate::managed::created(self, resource, &mut value, options, scope.subresource.as_deref(), &now);
         }
         if self.mutate(call, scope, "CREATE", &mut value, None, options.dry_run)? {
+            if resource.has_status()
+                && let Some(map) = value.as_object_mut()
+            {
+                map.remove("status");
+            }
             crate::kinds::fill_again(resource, &mut value, None);
             tidy_metadata(&mut value);
         }
