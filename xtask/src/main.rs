@@ -9,7 +9,9 @@ mod foreign;
 mod fuzz;
 mod golden;
 mod purity;
+mod strict;
 mod up;
+mod verdicts;
 mod workspace;
 
 use std::process::ExitCode;

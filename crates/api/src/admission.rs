@@ -96,7 +96,7 @@ pub fn admit_owned(mut object: Value, request: Request<'_>) -> Result<Admitted, 
 pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Finding> {
     let mut violations: Vec<Violation> = validate::name_violation(object).into_iter().collect();
     let schema = schema(kind, version);
-    violations.extend(schema.iter().flat_map(|schema| schema::validate(schema, object)));
+    violations.extend(schema.iter().flat_map(|schema| schema::validate(schema, object, None)));
     let is_blocked = schema::blocks_rules(&violations);
     if is_blocked {
         violations.push(Violation::rules_not_checked());
@@ -104,17 +104,13 @@ pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Finding> {
     let mut causes: Vec<Finding> =
         violations.into_iter().map(|violation| Finding { rule: SCHEMA_RULE, violation }).collect();
     let Some(schema) = schema.filter(|_| !is_blocked) else { return causes };
-    for applied in schema.rules(object, None) {
-        let Some(known) = rules::by_text(&applied.rule.rule) else { continue };
-        if rules::holds(&known.rule, applied.value) == Some(false) {
-            let words = applied.rule.message.as_deref().unwrap_or(&applied.rule.rule);
-            let detail = format!("Invalid value: {words}");
-            causes.push(Finding {
-                rule: validate::catalogue::like_schema_rule(known.id).unwrap_or(SCHEMA_RULE),
-                violation: Violation::new(ViolationType::Invalid, &applied.path, detail),
-            });
-        }
-    }
+    causes.extend(schema::check_rules(schema, object, None, rules::holds).into_iter().map(
+        |(violation, rule)| {
+            let id =
+                rules::by_text(&rule.rule).and_then(|known| validate::catalogue::like_schema_rule(known.id));
+            Finding { rule: id.unwrap_or(SCHEMA_RULE), violation }
+        },
+    ));
     causes
 }
 
@@ -253,7 +249,7 @@ fn go(object: &Value, version: Version) -> Result<Value, Refusal> {
 /// Null values and unknown fields go, defaults come. Gives the unknown fields.
 fn fill(kind: Kind, version: Version, object: &mut Value) -> Vec<String> {
     let Some(schema) = schema(kind, version) else { return Vec::new() };
-    let pruned = schema::prune(schema, object);
+    let pruned = schema::prune(schema, object, None);
     schema::apply_defaults(schema, object);
     pruned
 }

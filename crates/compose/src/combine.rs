@@ -18,6 +18,7 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
     let mut service = layer::normal(&facts.service["spec"], "LLMInferenceService")?;
     let refs = base_refs(facts, &service)?;
     let resolved = resolve(&service, &refs)?;
+    let misfits = misfits(&resolved, &refs);
     // What a base says about the model's name wins even over the service: the defaulter has filled in the service's.
     if let Some(name) = resolved.pointer("/model/name") {
         service["model"]["name"] = name.clone();
@@ -47,7 +48,9 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
     let service_layer = layers.add(Origin::Service);
     put_over(&mut merged, service, service_layer)?;
     let spec = merged.unwrap_or_else(|| Layered::new(json!({}), service_layer));
-    finished(facts, spec, layers, service_layer, applied_configs, pins)
+    let mut merged = finished(facts, spec, layers, service_layer, applied_configs, pins)?;
+    merged.warnings.extend(misfits);
+    Ok(merged)
 }
 
 /// The specs of `configs` merged, later ones over earlier ones; nothing else is done.
@@ -97,6 +100,25 @@ fn resolve(service: &Value, refs: &[Found]) -> Result<Value, Error> {
             .map_err(merge_failed)?;
     }
     Ok(resolved.value)
+}
+
+/// Configs of an accelerator that leave pods of this service to another one.
+fn misfits(resolved: &Value, refs: &[Found]) -> Vec<Warning> {
+    let has = |pointer: &str| resolved.pointer(pointer).is_some_and(|pod| !pod.is_null());
+    let shape = (has("/worker") || has("/prefill/worker"), has("/prefill"));
+    let of = |topology: &String| (topology.contains("multi-node"), topology.ends_with("-pd"));
+    refs.iter()
+        .enumerate()
+        .filter(|(_, found)| !found.topologies.is_empty() && !found.topologies.iter().any(|t| of(t) == shape))
+        .map(|(index, found)| Warning {
+            field: format!("/spec/baseRefs/{index}/name"),
+            message: format!(
+                "{} is for {}, and this service has other pods: what it does not name keeps the image of its preset",
+                found.name,
+                found.topologies.join(", ")
+            ),
+        })
+        .collect()
 }
 
 fn put_over(merged: &mut Option<Layered>, spec: Value, id: LayerId) -> Result<(), Error> {

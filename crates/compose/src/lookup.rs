@@ -18,6 +18,16 @@ pub(crate) struct Found {
     pub(crate) stored: bool,
     /// Its spec as Go writes it.
     pub(crate) spec: Cow<'static, Value>,
+    /// The shapes of services it says it is for; empty if it does not say.
+    pub(crate) topologies: Vec<String>,
+}
+
+/// Where accelerator configs say which shapes of services they are for, as a JSON list.
+const TOPOLOGIES: &str = "opendatahub.io/supported-topologies";
+
+fn topologies(config: &Value) -> Vec<String> {
+    let text = config["metadata"]["annotations"].get(TOPOLOGIES).and_then(Value::as_str);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// The embedded presets' specs as an API server would have stored them, in the order of [`presets::all`].
@@ -50,6 +60,7 @@ pub(crate) fn find(
                 namespace: namespace.to_owned(),
                 stored: true,
                 spec: Cow::Owned(layer::normal(&config["spec"], &whose)?),
+                topologies: topologies(config),
             });
         }
     }
@@ -60,6 +71,9 @@ pub(crate) fn find(
             namespace: facts.system_namespace.clone(),
             stored: false,
             spec: Cow::Borrowed(spec),
+            topologies: suffix
+                .and_then(presets::get)
+                .map_or_else(Vec::new, |known| topologies(&known.document)),
         });
     }
     Err(Error::ConfigNotFound {

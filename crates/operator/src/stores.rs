@@ -4,17 +4,19 @@
 //! [`crate::affected`]'s part. A kind whose CRD is missing is not watched; when the CRD comes or goes, so does the
 //! watch, which is noticed through the watch of CustomResourceDefinitions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use futures_util::StreamExt;
 use kinds::{ObjectKey, Objects};
 use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::apply::FIELD_MANAGER;
+use crate::held::Record;
 use crate::watched::{WATCHED, Watched};
 
 /// An object came, changed or went.
@@ -34,24 +36,47 @@ pub struct Change {
 /// |---|---|---|
 /// | a watch event | write | one insertion |
 /// | `read` | read | the caller's gathering; never across an await |
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Stores {
     objects: Arc<RwLock<Objects>>,
+    /// Hears of every change, from wherever it was learnt.
+    changes: mpsc::UnboundedSender<Change>,
+    /// What we applied last to each object, as the server recorded it.
+    records: Arc<RwLock<HashMap<ObjectKey, Record>>>,
 }
 
 impl Stores {
+    /// Empty stores that tell `changes` of what comes, changes and goes.
+    pub fn new(changes: mpsc::UnboundedSender<Change>) -> Self {
+        Self { objects: Arc::default(), changes, records: Arc::default() }
+    }
+
     /// The objects as they are now. Drop the guard before the next await.
     pub fn read(&self) -> RwLockReadGuard<'_, Objects> {
         self.objects.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Takes what the API server answered to a write of ours, so that the next pass sees it even if its watch event
-    /// is still on the way.
-    pub fn note_written(&self, object: Value) {
-        let Ok(key) = ObjectKey::of(&object) else { return };
-        let mut objects = self.write();
-        if objects.get_key(&key).is_none_or(|known| is_newer(&object, known)) {
-            let _ = objects.insert(object);
+    /// is still on the way. That event then is no news, so the change is told here.
+    pub(crate) fn note_written(&self, object: Value) -> Arc<Value> {
+        let (object, record) = trimmed(object);
+        let object = Arc::new(object);
+        if let Ok(key) = ObjectKey::of(&object) {
+            self.put(key, object.clone(), record);
+        }
+        object
+    }
+
+    /// What we applied last to the object, as the server recorded it; `None` if that is nothing.
+    pub(crate) fn record(&self, key: &ObjectKey) -> Option<Record> {
+        self.records.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn note_record(&self, key: ObjectKey, record: Option<Record>) {
+        let mut records = self.records.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match record {
+            Some(record) => drop(records.insert(key, record)),
+            None => drop(records.remove(&key)),
         }
     }
 
@@ -59,25 +84,68 @@ impl Stores {
         self.objects.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn put(&self, key: ObjectKey, object: Value) -> Option<Change> {
-        let after = Arc::new(object);
+    fn put(&self, key: ObjectKey, after: Arc<Value>, record: Option<Record>) {
         let mut objects = self.write();
         let before = objects.get_key(&key).cloned();
         if before.as_ref().is_some_and(|known| !is_newer(&after, known)) {
-            return None;
+            return;
         }
         let _ = objects.insert(after.clone());
-        Some(Change { key, before, after: Some(after) })
+        self.note_record(key.clone(), record);
+        // Told under the lock, so that changes of one object are heard in their order.
+        let _ = self.changes.send(Change { key, before, after: Some(after) });
     }
 
-    fn take(&self, key: &ObjectKey) -> Option<Change> {
-        let before = self.write().remove(key)?;
-        Some(Change { key: key.clone(), before: Some(before), after: None })
+    fn take(&self, key: &ObjectKey) {
+        let mut objects = self.write();
+        self.note_record(key.clone(), None);
+        if let Some(before) = objects.remove(key) {
+            let _ = self.changes.send(Change { key: key.clone(), before: Some(before), after: None });
+        }
     }
 
     fn keys(&self, kind: &Watched) -> BTreeSet<ObjectKey> {
         self.read().of_kind(&kind.api_version(), kind.kind).map(|(key, _)| key.clone()).collect()
     }
+}
+
+/// An object without what nobody here reads, which is most of some: schemas of CRDs, what pods are to run, and who manages
+/// which field. Of the latter our own record is kept beside it, and in it who sets `spec.replicas`.
+fn trimmed(mut object: Value) -> (Value, Option<Record>) {
+    let record = Record::of(&object, FIELD_MANAGER);
+    if let Some(metadata) = object["metadata"].as_object_mut()
+        && let Some(Value::Array(entries)) = metadata.remove("managedFields")
+    {
+        let scalers: Vec<Value> = entries
+            .iter()
+            .filter(|entry| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null())
+            .map(|entry| json!({"manager": entry["manager"], "fieldsV1": {"f:spec": {"f:replicas": {}}}}))
+            .collect();
+        if !scalers.is_empty() {
+            metadata.insert("managedFields".to_owned(), scalers.into());
+        }
+    }
+    match object["kind"].as_str() {
+        Some("CustomResourceDefinition") => {
+            for version in object["spec"]["versions"].as_array_mut().into_iter().flatten() {
+                if let Some(version) = version.as_object_mut() {
+                    version.remove("schema");
+                }
+            }
+        }
+        Some("Pod") => {
+            if let Some(spec) = object["spec"].as_object_mut() {
+                spec.retain(|field, _| field == "initContainers");
+                for container in spec.values_mut().filter_map(Value::as_array_mut).flatten() {
+                    if let Some(container) = container.as_object_mut() {
+                        container.retain(|field, _| field == "name" || field == "restartPolicy");
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+    (object, record)
 }
 
 /// Resource versions are opaque to clients, but every API server counts; one that is not a number always wins.
@@ -90,16 +158,18 @@ fn is_newer(candidate: &Value, known: &Value) -> bool {
     }
 }
 
-/// Runs the watches of all kinds until `stop` turns true. The returned receiver turns true once every kind that the
+/// Runs the watches of all kinds until `stop` turns true, and passes on to `changes` what the stores `noted`, which ends
+/// with it. The returned receiver turns true once every kind that the
 /// cluster serves has been listed; before that children look absent and nothing may be decided.
 pub(crate) fn watch_all(
     client: &kube::Client,
     stores: &Stores,
+    noted: mpsc::UnboundedReceiver<Change>,
     changes: mpsc::UnboundedSender<Change>,
     stop: watch::Receiver<bool>,
 ) -> (JoinHandle<()>, watch::Receiver<bool>) {
     let (listed_sender, listed) = watch::channel(false);
-    let task = tokio::spawn(supervise(client.clone(), stores.clone(), changes, listed_sender, stop));
+    let task = tokio::spawn(supervise(client.clone(), stores.clone(), noted, changes, listed_sender, stop));
     (task, listed)
 }
 
@@ -107,36 +177,29 @@ pub(crate) fn watch_all(
 async fn supervise(
     client: kube::Client,
     stores: Stores,
+    mut noted: mpsc::UnboundedReceiver<Change>,
     changes: mpsc::UnboundedSender<Change>,
     listed: watch::Sender<bool>,
     stop: watch::Receiver<bool>,
 ) {
     let mut stopping = stop.clone();
-    let (inner_sender, mut inner) = mpsc::unbounded_channel();
     let (done_sender, mut done) = mpsc::unbounded_channel::<Watched>();
     let mut running: BTreeMap<&'static str, JoinHandle<()>> = BTreeMap::new();
     let mut waiting: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
     let mut crds_listed = false;
     for kind in WATCHED.iter().filter(|kind| kind.crd.is_none()) {
         waiting.insert((kind.group, kind.version, kind.kind));
-        tokio::spawn(follow(
-            client.clone(),
-            *kind,
-            stores.clone(),
-            inner_sender.clone(),
-            done_sender.clone(),
-            stop.clone(),
-        ));
+        tokio::spawn(follow(client.clone(), *kind, stores.clone(), done_sender.clone(), stop.clone()));
     }
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => break,
-            Some(change) = inner.recv() => {
+            Some(change) = noted.recv() => {
                 let crd = (change.key.kind == "CustomResourceDefinition").then(|| change.key.name.clone());
                 let _ = changes.send(change);
                 if let Some(crd) = crd.filter(|_| crds_listed) {
                     for kind in optional_kinds(&crd) {
-                        start_or_stop(kind, &client, &stores, &inner_sender, &done_sender, &stop, &mut running);
+                        start_or_stop(kind, &client, &stores, &done_sender, &stop, &mut running);
                     }
                 }
             }
@@ -145,7 +208,7 @@ async fn supervise(
                 if kind.kind == "CustomResourceDefinition" && !crds_listed {
                     crds_listed = true;
                     for kind in WATCHED.iter().filter(|kind| kind.crd.is_some()) {
-                        if start_or_stop(kind, &client, &stores, &inner_sender, &done_sender, &stop, &mut running) {
+                        if start_or_stop(kind, &client, &stores, &done_sender, &stop, &mut running) {
                             waiting.insert((kind.group, kind.version, kind.kind));
                         }
                     }
@@ -170,7 +233,6 @@ fn start_or_stop(
     kind: &'static Watched,
     client: &kube::Client,
     stores: &Stores,
-    changes: &mpsc::UnboundedSender<Change>,
     done: &mpsc::UnboundedSender<Watched>,
     stop: &watch::Receiver<bool>,
     running: &mut BTreeMap<&'static str, JoinHandle<()>>,
@@ -183,20 +245,11 @@ fn start_or_stop(
             .is_some_and(|crd| serves(crd, kind.version))
     };
     if served && !running.contains_key(crd) {
-        let task = tokio::spawn(follow(
-            client.clone(),
-            *kind,
-            stores.clone(),
-            changes.clone(),
-            done.clone(),
-            stop.clone(),
-        ));
+        let task = tokio::spawn(follow(client.clone(), *kind, stores.clone(), done.clone(), stop.clone()));
         running.insert(crd, task);
     } else if !served && let Some(task) = running.remove(crd) {
         task.abort();
-        for change in stores.keys(kind).iter().filter_map(|key| stores.take(key)) {
-            let _ = changes.send(change);
-        }
+        stores.keys(kind).iter().for_each(|key| stores.take(key));
     }
     served
 }
@@ -217,7 +270,6 @@ async fn follow(
     client: kube::Client,
     kind: Watched,
     stores: Stores,
-    changes: mpsc::UnboundedSender<Change>,
     done: mpsc::UnboundedSender<Watched>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -231,36 +283,33 @@ async fn follow(
             _ = stop.wait_for(|stop| *stop) => return,
             event = events.next() => event,
         };
-        let change = match event {
+        match event {
             None => return,
-            Some(Err(error)) => {
-                tracing::warn!(kind = kind.kind, %error, "watch interrupted");
-                None
+            // A kind that an older cluster does not serve keeps nobody waiting.
+            Some(Err(watcher::Error::InitialListFailed(kube::Error::Api(answer))))
+                if kind.newer && answer.code == 404 =>
+            {
+                let _ = done.send(kind);
             }
-            Some(Ok(watcher::Event::Init)) => {
-                missing = stores.keys(&kind);
-                None
-            }
+            Some(Err(error)) => tracing::warn!(kind = kind.kind, %error, "watch interrupted"),
+            Some(Ok(watcher::Event::Init)) => missing = stores.keys(&kind),
             Some(Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object))) => {
                 let document = document(object, &kind);
-                ObjectKey::of(&document).ok().and_then(|key| {
+                if let Ok(key) = ObjectKey::of(&document) {
                     missing.remove(&key);
-                    stores.put(key, document)
-                })
+                    let (document, record) = trimmed(document);
+                    stores.put(key, Arc::new(document), record);
+                }
             }
             Some(Ok(watcher::Event::Delete(object))) => {
-                ObjectKey::of(&document(object, &kind)).ok().and_then(|key| stores.take(&key))
+                if let Ok(key) = ObjectKey::of(&document(object, &kind)) {
+                    stores.take(&key);
+                }
             }
             Some(Ok(watcher::Event::InitDone)) => {
-                for change in std::mem::take(&mut missing).iter().filter_map(|key| stores.take(key)) {
-                    let _ = changes.send(change);
-                }
+                std::mem::take(&mut missing).iter().for_each(|key| stores.take(key));
                 let _ = done.send(kind);
-                None
             }
-        };
-        if let Some(change) = change {
-            let _ = changes.send(change);
         }
     }
 }

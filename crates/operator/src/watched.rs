@@ -15,6 +15,8 @@ pub struct Watched {
     pub plural: &'static str,
     /// `Some` if the kind comes with a CRD that may appear or go at any time: the CRD's name.
     pub crd: Option<&'static str>,
+    /// Whether older clusters do not serve a kind that is built into newer ones. Its absence is then no reason to wait.
+    pub newer: bool,
     /// Only objects with these labels are kept; `None` keeps all.
     pub labels: Option<&'static str>,
 }
@@ -37,6 +39,11 @@ pub const WATCHED: &[Watched] = &[
     builtin("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", PART_OF),
     builtin("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", PART_OF),
     builtin("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", PART_OF),
+    // KServe gives it no labels.
+    Watched {
+        newer: true,
+        ..builtin("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", None)
+    },
     optional(
         "gateway.networking.k8s.io",
         "v1",
@@ -74,6 +81,14 @@ pub const WATCHED: &[Watched] = &[
         "leaderworkersets.leaderworkerset.x-k8s.io",
     ),
     optional("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", "scaledobjects.keda.sh"),
+    optional("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors", "podmonitors.monitoring.coreos.com"),
+    optional(
+        "monitoring.coreos.com",
+        "v1",
+        "ServiceMonitor",
+        "servicemonitors",
+        "servicemonitors.monitoring.coreos.com",
+    ),
 ];
 
 const fn builtin(
@@ -83,7 +98,7 @@ const fn builtin(
     plural: &'static str,
     labels: Option<&'static str>,
 ) -> Watched {
-    Watched { group, version, kind, plural, crd: None, labels }
+    Watched { group, version, kind, plural, crd: None, newer: false, labels }
 }
 
 const fn optional(
@@ -93,7 +108,7 @@ const fn optional(
     plural: &'static str,
     crd: &'static str,
 ) -> Watched {
-    Watched { group, version, kind, plural, crd: Some(crd), labels: None }
+    Watched { group, version, kind, plural, crd: Some(crd), newer: false, labels: None }
 }
 
 impl Watched {

@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use globset::{Glob, GlobMatcher};
 
+pub(crate) use render::stories;
+
 /// What the runner of a folder gets.
 pub(crate) struct Case {
     /// `FOLDER/NAME`, the name used by `--only` and by the pending list.

@@ -6,6 +6,7 @@
 mod compare;
 pub(super) mod mends;
 mod refuse;
+mod story;
 mod world;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+
+pub(crate) use story::stories;
 
 use super::{Case, Outcome};
 use mends::Mends;

@@ -73,7 +73,8 @@ struct Service {
     ready: Option<bool>,
     /// Why it is not Ready, since when, and whether that was said.
     complaint: Option<Complaint>,
-    engines: Option<(usize, usize)>,
+    /// What was last said about them.
+    engines: Option<String>,
     url: Option<String>,
     model: String,
 }
@@ -88,9 +89,47 @@ struct Complaint {
 #[derive(Debug)]
 struct Pod {
     service: String,
-    is_engine: bool,
+    role: Option<Role>,
     ready: bool,
+    address: Option<String>,
     says: Option<String>,
+}
+
+/// What an engine's pod does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    /// Prompt and answer.
+    Both,
+    /// Prompts of answers that others give.
+    Prefill,
+    /// Answers to prompts that others computed.
+    Decode,
+    /// A part of what a leader answers.
+    Worker,
+}
+
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Both => "engine",
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// An engine of a service whose prompts and answers are computed apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// `prefill` or `decode`.
+    pub role: &'static str,
+    /// `NAMESPACE/NAME` of the service.
+    pub service: String,
+    /// `NAMESPACE/NAME` of the pod.
+    pub pod: String,
+    /// Its address.
+    pub address: String,
 }
 
 impl Progress {
@@ -188,25 +227,56 @@ impl Progress {
         names.into_iter().all(|name| self.services.get(name).is_some_and(|s| s.ready == Some(true)))
     }
 
-    /// URL and served model of each service that has a URL, by name.
-    pub fn served(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.services
+    /// Name, URL and served model of each service that is Ready. One without a router has no URL.
+    pub fn served(&self) -> impl Iterator<Item = (&str, Option<&str>, &str)> {
+        let ready = self.services.iter().filter(|(_, service)| service.ready == Some(true));
+        ready.map(|(name, service)| (name.as_str(), service.url.as_deref(), service.model.as_str()))
+    }
+
+    /// The engines that compute prompts, and those that answer, of services that do both apart.
+    pub fn stages(&self) -> Vec<Stage> {
+        let mut stages: Vec<Stage> = self
+            .pods
             .iter()
-            .filter_map(|(name, s)| Some((name.as_str(), s.url.as_deref()?, s.model.as_str())))
+            .filter_map(|(name, pod)| {
+                let role = pod.role.filter(|role| matches!(role, Role::Prefill | Role::Decode))?;
+                Some(Stage {
+                    role: role.word(),
+                    service: pod.service.clone(),
+                    pod: name.clone(),
+                    address: pod.address.clone()?,
+                })
+            })
+            .collect();
+        stages.sort_by(|a, b| (&a.service, b.role, &a.pod).cmp(&(&b.service, a.role, &b.pod)));
+        stages
     }
 
     fn engines(&mut self, service: &str, at: Duration) -> Option<Step> {
-        let engines = self.pods.values().filter(|pod| pod.is_engine && pod.service == service);
-        let count = engines.fold((0, 0), |(ready, all), pod| (ready + usize::from(pod.ready), all + 1));
+        let mut counts: BTreeMap<Role, (usize, usize)> = BTreeMap::new();
+        for pod in self.pods.values().filter(|pod| pod.service == service) {
+            let Some(role) = pod.role else { continue };
+            let count = counts.entry(role).or_default();
+            *count = (count.0 + usize::from(pod.ready), count.1 + 1);
+        }
         let known = self.services.get_mut(service)?;
-        if known.engines == Some(count) || count.1 == 0 {
+        let alone = counts.len() == 1;
+        let parts: Vec<String> = counts
+            .into_iter()
+            .map(|(role, count)| {
+                let word =
+                    if alone && role == Role::Both { String::new() } else { format!("{} ", role.word()) };
+                match count {
+                    (0, all) => format!("{word}{all} starting"),
+                    (ready, all) => format!("{word}{ready} of {all} ready"),
+                }
+            })
+            .collect();
+        let text = parts.join(", ");
+        if text.is_empty() || known.engines.as_ref() == Some(&text) {
             return None;
         }
-        known.engines = Some(count);
-        let text = match count {
-            (0, all) => format!("{all} starting"),
-            (ready, all) => format!("{ready} of {all} ready"),
-        };
+        known.engines = Some(text.clone());
         Some(Step { at, service: Some(service.to_owned()), step: "engines", text })
     }
 }
@@ -215,10 +285,20 @@ fn pod(object: &Value) -> Option<Pod> {
     let labels = &object["metadata"]["labels"];
     let namespace = object["metadata"]["namespace"].as_str()?;
     let service = format!("{namespace}/{}", labels["app.kubernetes.io/name"].as_str()?);
+    let component = labels["app.kubernetes.io/component"].as_str().unwrap_or_default();
+    let role = if labels["kserve.io/component"] == "workload" || component == "llminferenceservice-workload" {
+        match labels["llm-d.ai/role"].as_str() {
+            Some("prefill") => Some(Role::Prefill),
+            Some("decode") => Some(Role::Decode),
+            _ => Some(Role::Both),
+        }
+    } else {
+        component.starts_with("llminferenceservice-workload-worker").then_some(Role::Worker)
+    };
     Some(Pod {
         service,
-        is_engine: labels["app.kubernetes.io/component"] == "llminferenceservice-workload"
-            || labels["kserve.io/component"] == "workload",
+        role,
+        address: object["status"]["podIP"].as_str().map(str::to_owned),
         ready: condition(&object["status"], "Ready").is_some_and(|c| c["status"] == "True"),
         says: None,
     })
@@ -300,7 +380,48 @@ mod tests {
         assert!(progress.all_ready([&"default/x".to_owned()]));
         assert_eq!(
             progress.served().next(),
-            Some(("default/x", "http://127.0.0.1:8080/default/x", "acme/x"))
+            Some(("default/x", Some("http://127.0.0.1:8080/default/x"), "acme/x"))
+        );
+    }
+
+    #[test]
+    fn a_service_with_stages_says_which_engine_does_what() {
+        let mut progress = Progress::default();
+        progress.observe(Sighting::Service(service("False", "")), Duration::ZERO);
+        let pod = |name: &str, role: &str, ready: &str| {
+            let mut pod = engine(name, ready);
+            pod["metadata"]["labels"]["llm-d.ai/role"] = json!(role);
+            pod["status"]["podIP"] = json!(format!("127.1.1.{}", name.len()));
+            Sighting::Pod(pod)
+        };
+        let mut worker = engine("decode-0-1", "True");
+        worker["metadata"]["labels"] = json!({
+            "app.kubernetes.io/name": "x", "app.kubernetes.io/component": "llminferenceservice-workload-worker",
+        });
+        let said: Vec<String> = [
+            pod("decode-0", "decode", "False"),
+            pod("prefill", "prefill", "False"),
+            pod("decode-0", "decode", "True"),
+            Sighting::Pod(worker),
+        ]
+        .into_iter()
+        .flat_map(|sighting| progress.observe(sighting, Duration::ZERO))
+        .map(|step| step.text)
+        .collect();
+        assert_eq!(
+            said,
+            [
+                "decode 1 starting",
+                "prefill 1 starting, decode 1 starting",
+                "prefill 1 starting, decode 1 of 1 ready",
+                "prefill 1 starting, decode 1 of 1 ready, worker 1 of 1 ready",
+            ]
+        );
+        let stages: Vec<(&str, String)> =
+            progress.stages().into_iter().map(|stage| (stage.role, stage.pod)).collect();
+        assert_eq!(
+            stages,
+            [("prefill", "default/prefill".to_owned()), ("decode", "default/decode-0".to_owned())]
         );
     }
 

@@ -36,6 +36,8 @@ pub(super) struct World {
     pub(super) reissued: BTreeSet<String>,
     /// What was deleted since this was last emptied.
     pub(super) deleted: Vec<String>,
+    /// Children that were refused since this was last emptied.
+    pub(super) refused: BTreeMap<ObjectKey, Value>,
     now: Timestamp,
 }
 
@@ -68,6 +70,7 @@ impl World {
             events: BTreeMap::new(),
             reissued: BTreeSet::new(),
             deleted: Vec::new(),
+            refused: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse()?,
         };
         world.add(documents)?;
@@ -140,6 +143,7 @@ impl World {
     /// Begins a phase.
     pub(super) fn begin(&mut self) {
         self.deleted.clear();
+        self.refused.clear();
         self.reissued.clear();
         self.events.clear();
     }
@@ -227,6 +231,7 @@ impl World {
             let key = ObjectKey::of(child)?;
             let present = self.objects.get_key(&key).cloned();
             if let Some(message) = super::refuse::refusal(child, present.as_deref()) {
+                self.refused.insert(key.clone(), child.clone());
                 errors.push((key, message));
                 planned.truncate(index);
                 break;
@@ -316,6 +321,11 @@ impl World {
                 (name, says)
             })
             .collect()
+    }
+
+    /// Every planned child as it is applied.
+    pub(super) fn planned(&self) -> Vec<Value> {
+        self.planned.values().flatten().cloned().collect()
     }
 
     /// Every planned child by `apiVersion kind namespace/name`.
