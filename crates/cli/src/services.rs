@@ -1,5 +1,6 @@
 //! Documents to services: what is a service, what is another object, and what is at fault, with its line.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use api::admission::{Admitted, Request, admit};
@@ -106,6 +107,15 @@ pub(crate) fn for_cluster(paths: &[PathBuf]) -> Result<Vec<Value>, Vec<Problem>>
         }
     }
     Ok(objects)
+}
+
+/// The namespaces that the objects are in. A cluster has an administrator who makes them; here nobody else would.
+pub(crate) fn namespaces(services: &[Service], others: &[Value]) -> Vec<Value> {
+    let objects = services.iter().map(|service| &service.object).chain(others);
+    let names: BTreeSet<&str> =
+        objects.filter_map(|object| object["metadata"]["namespace"].as_str()).collect();
+    let namespace = |name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    names.into_iter().map(namespace).collect()
 }
 
 /// The set that a plan is made from.

@@ -65,7 +65,8 @@ async fn serve(
         });
     }
     let mut running = prepared.start().await.map_err(refusal)?;
-    for object in &others {
+    let namespaces = services::namespaces(&services, &others);
+    for object in namespaces.iter().chain(&others) {
         if let Err(error) = running.put(object).await {
             running.shut_down().await;
             return Err(refusal(error));

@@ -11,5 +11,6 @@
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 pub mod gateway;
+mod model;
 pub mod node;
 pub mod up;

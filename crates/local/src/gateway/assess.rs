@@ -486,18 +486,13 @@ fn served((namespace, name): &Key, service: &ServiceObject) -> Served {
         }
     };
     let model = service.spec.get("model");
-    add(model.and_then(|model| model.get("name")).and_then(Value::as_str).unwrap_or(name));
+    let status = service.status.as_ref().unwrap_or(&Value::Null);
+    add(crate::model::main_name(&service.spec, status).unwrap_or(name));
     let adapters = model.and_then(|model| model.pointer("/lora/adapters")).and_then(Value::as_array);
     for adapter in adapters.into_iter().flatten() {
         add(adapter.get("name").and_then(Value::as_str).unwrap_or_default());
     }
-    let status = service.status.as_ref();
-    let addresses = status.and_then(|status| status.get("addresses")).and_then(Value::as_array);
-    for address in addresses.into_iter().flatten() {
-        for name in address.get("models").and_then(Value::as_array).into_iter().flatten() {
-            add(name.as_str().or_else(|| name.get("name").and_then(Value::as_str)).unwrap_or_default());
-        }
-    }
+    crate::model::names_in_addresses(status).for_each(add);
     let (namespace, name) = (namespace.clone(), name.clone());
     Served { namespace, name, models, created_s: created_s(&service.metadata) }
 }

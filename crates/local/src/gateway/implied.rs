@@ -1,10 +1,10 @@
-//! Services without a router. On a cluster only programs inside it reach them, by the Service in front of their pods. This
+//! Services that no route leads to. On a cluster only programs inside it reach them, by the Service in front of their pods. This
 //! machine has no inside, so the gateway takes their own path, `/NAMESPACE/NAME`, and picks among the same pods as it would
 //! with a scheduler that the service left to its defaults.
 
 use relay::{Backend, Filter, Match, PathMatch, PathRewrite, Rewrite, Route, Rule, Target};
 use sched::Scheduler;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::watch::{Key, ServiceObject};
 
@@ -16,9 +16,9 @@ pub(crate) fn pool_name((namespace, name): &Key) -> String {
     format!("{namespace}/{}", api::names::workload_service(name))
 }
 
-/// The route of a service that asks for none.
+/// The route of a service that asks for none, or for one whose rules name no back-end.
 pub(crate) fn route(key: &Key, service: &ServiceObject, created_s: Option<i64>) -> Option<Route> {
-    if service.spec.get("router").is_some_and(|router| !router.is_null()) {
+    if is_routed(&service.spec) {
         return None;
     }
     let (namespace, name) = key.clone();
@@ -32,6 +32,14 @@ pub(crate) fn route(key: &Key, service: &ServiceObject, created_s: Option<i64>) 
     };
     let created_s = created_s.unwrap_or(i64::MAX);
     Some(Route { namespace, name, created_s, hostnames: Vec::new(), rules: vec![rule] })
+}
+
+/// Whether the service has a route of its own that leads to its pods, once it is made.
+fn is_routed(spec: &Value) -> bool {
+    let route = &spec["router"]["route"];
+    let rules = route["http"]["spec"]["rules"].as_array();
+    let leads = |rule: &Value| rule["backendRefs"].as_array().is_some_and(|backends| !backends.is_empty());
+    !route.is_null() && rules.is_none_or(|rules| rules.iter().any(leads))
 }
 
 /// Whether prompts and answers of a service are computed apart.

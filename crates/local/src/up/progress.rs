@@ -193,7 +193,7 @@ impl Progress {
             }
             Sighting::EngineSays { pod, line } => {
                 // A single word is the reason why it waits, which the pods show; a line is what a program said.
-                let line: String = line.trim().chars().take(LONGEST_LINE).collect();
+                let line = readable(&line);
                 let news =
                     |pod: &&mut Pod| !pod.ready && line.contains(' ') && pod.says.as_ref() != Some(&line);
                 if let Some(pod) = self.pods.get_mut(&pod).filter(news) {
@@ -281,6 +281,47 @@ impl Progress {
     }
 }
 
+/// A line of an engine's log without colours and the time, which the step has already, and not longer than is read.
+fn readable(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut chars = line.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            // ESC [ … letter: a colour.
+            '\u{1b}' => drop(chars.by_ref().find(char::is_ascii_alphabetic)),
+            char if char.is_control() => plain.push(' '),
+            char => plain.push(char),
+        }
+    }
+    let mut words = plain.split_whitespace().peekable();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next_if(|word| is_time(word) || is_level(word)) {
+        if !is_time(word) {
+            kept.push(word);
+        }
+    }
+    kept.extend(words);
+    let line = kept.join(" ");
+    if line.chars().count() <= LONGEST_LINE {
+        return line;
+    }
+    let start: String = line.chars().take(LONGEST_LINE - 1).collect();
+    format!("{}…", start.trim_end())
+}
+
+/// `2026-11-28T15:00:00.5Z`, `11-28`, `15:00:00,123`; not an address with its port.
+fn is_time(word: &str) -> bool {
+    word.len() >= 5
+        && word.starts_with(|first: char| first.is_ascii_digit())
+        && word.contains(['-', ':'])
+        && word.matches('.').count() < 2
+        && word.chars().all(|char| char.is_ascii_digit() || "-:.,+TZ".contains(char))
+}
+
+fn is_level(word: &str) -> bool {
+    matches!(word, "TRACE" | "DEBUG" | "INFO" | "WARN" | "WARNING" | "ERROR" | "CRITICAL")
+}
+
 fn pod(object: &Value) -> Option<Pod> {
     let labels = &object["metadata"]["labels"];
     let namespace = object["metadata"]["namespace"].as_str()?;
@@ -310,8 +351,8 @@ fn full_name(object: &Value) -> String {
 }
 
 fn served_model(service: &Value) -> String {
-    let spec = &service["spec"]["model"]["name"];
-    spec.as_str().or_else(|| service["metadata"]["name"].as_str()).unwrap_or_default().to_owned()
+    let name = crate::model::main_name(&service["spec"], &service["status"]);
+    name.or_else(|| service["metadata"]["name"].as_str()).unwrap_or_default().to_owned()
 }
 
 fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
@@ -433,5 +474,33 @@ mod tests {
         let said = progress.complaints(Duration::from_secs(4));
         assert_eq!(said[0].text, "Unschedulable: m");
         assert_eq!(progress.complaints(Duration::from_secs(9)), [], "once");
+    }
+
+    #[test]
+    fn an_engines_line_is_told_without_its_time_and_what_is_cut_off_is_seen() {
+        assert_eq!(
+            readable(
+                "\u{1b}[2m2026-11-28T15:00:00.123456Z\u{1b}[0m \u{1b}[32m INFO\u{1b}[0m listening on 127.0.0.1:8000\n"
+            ),
+            "INFO listening on 127.0.0.1:8000"
+        );
+        assert_eq!(
+            readable("INFO 11-28 15:00:00 [weights.py:9] 3 of 8 shards"),
+            "INFO [weights.py:9] 3 of 8 shards"
+        );
+        assert_eq!(readable("127.0.0.1:8000 is in use"), "127.0.0.1:8000 is in use");
+        let long = readable(&"word ".repeat(99));
+        assert!(long.ends_with("word…") && long.chars().count() <= LONGEST_LINE, "{long}");
+    }
+
+    #[test]
+    fn a_model_that_a_config_names_is_told_by_that_name() {
+        let mut service = service("True", "");
+        service["spec"] = json!({"baseRefs": [{"name": "model"}]});
+        service["status"]["addresses"] = json!([{"models": [{"name": "publishers/default/models/acme/y"}]},
+                                                {"models": [{"name": "acme/y"}]}]);
+        let mut progress = Progress::default();
+        progress.observe(Sighting::Service(service), Duration::ZERO);
+        assert_eq!(progress.served().next().map(|(_, _, model)| model), Some("acme/y"));
     }
 }

@@ -471,7 +471,15 @@ fn a_service_without_a_router_is_reached_at_its_own_path_in_stages_if_it_has_the
     let again = assessor.assess(&seen, Timestamp::UNIX_EPOCH).table;
     assert!(Arc::ptr_eq(pool, &again.pools["team/demo-kserve-workload-svc"]), "what has not changed is kept");
 
-    // One that asks for a router gets what the router says, which here is nothing.
-    seen.inference_services.set([inference_service(json!({ "router": { "route": {} } }))]);
-    assert!(assess(&seen).table.routes.is_empty());
+    // One that asks for a route gets what that says, which here is nothing.
+    let mut routes = |router: Value| {
+        seen.inference_services.set([inference_service(json!({ "router": router }))]);
+        assess(&seen).table.routes.len()
+    };
+    assert_eq!(routes(json!({ "route": {} })), 0);
+    let rules = |rule: Value| json!({ "route": { "http": { "spec": { "rules": [rule] } } } });
+    assert_eq!(routes(rules(json!({ "backendRefs": [{ "name": "demo-kserve-workload-svc" }] }))), 0);
+    // A Gateway alone leads nowhere, as does a rule without a back-end.
+    assert_eq!(routes(json!({ "gateway": {} })), 1);
+    assert_eq!(routes(rules(json!({ "matches": [{ "path": { "value": "/a" } }] }))), 1);
 }
