@@ -4,6 +4,7 @@
 //! is the server's: null values and unknown fields go, defaults come, the mutating webhook runs (services only), the
 //! schema and its rules are checked, then the validating webhook. What a config's templates render to is not looked at.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -117,6 +118,12 @@ pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Finding> {
 /// What the mutating webhook answers: the service as Go writes it, with the defaults. Empty values that Go would leave out
 /// stay as the user wrote them: the webhook takes nothing away but what its own defaults take away.
 pub fn mutate(object: Value, version: Version, request: Request<'_>) -> Result<Value, Refusal> {
+    if version == Version::V1alpha2 && is_as_go_writes(&object, version) {
+        let mut service = object;
+        check_uris(&service)?;
+        defaults::apply(&mut service, request.caches);
+        return Ok(service);
+    }
     let mut service = go(&object, version)?;
     let mut omitted = Vec::new();
     find_omitted(&object, &service, &mut Vec::new(), &mut omitted);
@@ -204,25 +211,55 @@ fn validate_stored(
     stored: &Value,
     old: Option<&Value>,
 ) -> Result<Verdict, Refusal> {
-    let read = go(stored, Version::V1alpha2)?;
+    let read = if is_as_go_writes(stored, Version::V1alpha2) {
+        check_uris(stored)?;
+        Cow::Borrowed(stored)
+    } else {
+        Cow::Owned(go(stored, Version::V1alpha2)?)
+    };
     Ok(match kind {
         Kind::Service => validate::service(&read, old, version == Version::V1alpha1),
         Kind::Config => validate::config(&read, old),
     })
 }
 
+/// Whether [`go`] would give the object back as it is. A composed service mostly is, and to build it anew takes longer
+/// than to look.
+fn is_as_go_writes(object: &Value, version: Version) -> bool {
+    let (Some(fields), Some(kind)) = (object.as_object(), object["kind"].as_str()) else { return false };
+    let Some(type_) = shape::root(version.api_version(), kind) else { return false };
+    let is_marshalled = |name: &str, value: &Value| {
+        let struct_ = type_.field(name).and_then(|field| field.type_.as_struct());
+        struct_.is_some_and(|struct_| shape::is_marshalled(struct_, value))
+    };
+    fields.contains_key("spec")
+        && fields.iter().all(|(name, value)| match name.as_str() {
+            "apiVersion" | "kind" => true,
+            "metadata" | "spec" => is_marshalled(name, value),
+            _ => false,
+        })
+}
+
 /// The object as Go writes it. What it cannot read is a bad request, as the webhook says.
 fn go(object: &Value, version: Version) -> Result<Value, Refusal> {
-    let bad = |field: &str, detail: String| Refusal {
-        code: 400,
-        causes: vec![Finding {
-            rule: "type",
-            violation: Violation::new(ViolationType::TypeInvalid, field, detail),
-        }],
-    };
     let kind = object["kind"].as_str().unwrap_or_default();
     let Some(type_) = shape::root(version.api_version(), kind) else { return Ok(object.clone()) };
     let mut written = shape::marshal(type_, object).map_err(|error| bad(error.path(), error.to_string()))?;
+    check_uris(object)?;
+    for name in ["apiVersion", "kind", "metadata"] {
+        if let Some(value) = object.get(name) {
+            written[name] = value.clone();
+        }
+    }
+    // Go writes an empty status; the server drops it from a request anyway.
+    if let (Some(fields), true) = (written.as_object_mut(), object["status"].is_null()) {
+        fields.remove("status");
+    }
+    Ok(written)
+}
+
+/// Refuses addresses of models that Go cannot read.
+fn check_uris(object: &Value) -> Result<(), Refusal> {
     let model = &object["spec"]["model"];
     let adapters = model["lora"]["adapters"].as_array().map(Vec::as_slice).unwrap_or_default();
     for (index, model) in std::iter::once(model).chain(adapters).enumerate() {
@@ -234,16 +271,17 @@ fn go(object: &Value, version: Version) -> Result<Value, Refusal> {
             return Err(bad(&field, format!("{field} is not a URL: {problem}")));
         }
     }
-    for name in ["apiVersion", "kind", "metadata"] {
-        if let Some(value) = object.get(name) {
-            written[name] = value.clone();
-        }
+    Ok(())
+}
+
+fn bad(field: &str, detail: String) -> Refusal {
+    Refusal {
+        code: 400,
+        causes: vec![Finding {
+            rule: "type",
+            violation: Violation::new(ViolationType::TypeInvalid, field, detail),
+        }],
     }
-    // Go writes an empty status; the server drops it from a request anyway.
-    if let (Some(fields), true) = (written.as_object_mut(), object["status"].is_null()) {
-        fields.remove("status");
-    }
-    Ok(written)
 }
 
 /// Null values and unknown fields go, defaults come. Gives the unknown fields.

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
 pub use known::{UnknownField, nearest, unknown_fields};
-pub use marshal::{Error, marshal, zero};
+pub use marshal::{Error, is_marshalled, marshal, zero};
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     parse::table(&[

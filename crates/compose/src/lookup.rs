@@ -1,12 +1,13 @@
 //! Where a config is: in the service's namespace, in the system namespace, or compiled in.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use api::v1alpha2::{API_VERSION, CONFIG_KIND};
 use api::{admission, shape};
 use serde_json::Value;
 
+use crate::presets::Preset;
 use crate::{Error, Facts, layer, presets};
 
 /// A config that was found.
@@ -30,16 +31,21 @@ fn topologies(config: &Value) -> Vec<String> {
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
-/// The embedded presets' specs as an API server would have stored them, in the order of [`presets::all`].
-static EMBEDDED: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| {
-    presets::all()
-        .iter()
-        .filter_map(|preset| {
-            let stored = admission::admit(&preset.document, admission::Request::default()).ok()?;
-            Some((preset.name, layer::normal(&stored.object["spec"], preset.name).ok()?))
-        })
-        .collect()
-});
+/// The embedded presets' specs as an API server would have stored them, in the order of [`presets::all`]. Each is made
+/// when it is first needed: most services need a few of them.
+static EMBEDDED: LazyLock<Vec<OnceLock<Option<Value>>>> =
+    LazyLock::new(|| presets::all().iter().map(|_| OnceLock::new()).collect());
+
+/// The embedded preset of that name, and its spec.
+fn embedded(name: &str) -> Option<(&'static Preset, &'static Value)> {
+    let index = presets::all().iter().position(|preset| preset.name == name)?;
+    let preset = &presets::all()[index];
+    let spec = EMBEDDED.get(index)?.get_or_init(|| {
+        let stored = admission::admit(&preset.document, admission::Request::default()).ok()?;
+        layer::normal(&stored.object["spec"], preset.name).ok()
+    });
+    Some((preset, spec.as_ref()?))
+}
 
 /// How many similar names an error offers.
 const OFFERED: usize = 3;
@@ -65,15 +71,13 @@ pub(crate) fn find(
         }
     }
     let suffix = preset.or_else(|| name.strip_prefix(facts.config_prefix.as_str()));
-    if let Some((_, spec)) = suffix.and_then(|suffix| EMBEDDED.iter().find(|(known, _)| *known == suffix)) {
+    if let Some((preset, spec)) = suffix.and_then(embedded) {
         return Ok(Found {
             name: name.to_owned(),
             namespace: facts.system_namespace.clone(),
             stored: false,
             spec: Cow::Borrowed(spec),
-            topologies: suffix
-                .and_then(presets::get)
-                .map_or_else(Vec::new, |known| topologies(&known.document)),
+            topologies: topologies(&preset.document),
         });
     }
     Err(Error::ConfigNotFound {

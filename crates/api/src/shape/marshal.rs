@@ -48,6 +48,44 @@ pub fn marshal(type_: &Struct, value: &Value) -> Result<Value, Error> {
     marshal_struct(type_, value, &mut String::new()).map(Value::Object)
 }
 
+/// Whether [`marshal`] would give `value` back as it is, found out without building anything. `false` may also mean that it
+/// is not known.
+pub fn is_marshalled(type_: &Struct, value: &Value) -> bool {
+    let Value::Object(fields) = value else { return false };
+    fields.iter().all(|(name, value)| {
+        let Some(field) = type_.fields.get(name.as_str()) else { return false };
+        if value.is_null() {
+            return field.always && matches!(field.type_, Type::List(_) | Type::Map(_) | Type::Pointer(_));
+        }
+        is_type_marshalled(&field.type_, value) && !is_dropped(field, value)
+    }) && type_
+        .fields
+        .values()
+        .all(|field| !stays_when_absent(field) || fields.contains_key(field.json) || absent(field).is_none())
+}
+
+fn is_type_marshalled(type_: &Type, value: &Value) -> bool {
+    match (type_, value) {
+        (Type::Any, value) => !value.is_null(),
+        (Type::Pointer(inner), value) => is_type_marshalled(inner, value),
+        (Type::Struct(_), value) => type_.as_struct().is_some_and(|of| is_marshalled(of, value)),
+        (Type::String | Type::Url | Type::Bytes | Type::Time | Type::IntOrString, Value::String(_)) => true,
+        (Type::Bool, value) => value.is_boolean(),
+        (Type::Int32, value) => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+        (Type::Int64 | Type::IntOrString, value) => value.is_i64(),
+        (Type::Quantity, Value::String(text)) => {
+            quantity::canonical(text).is_ok_and(|canonical| canonical == *text)
+        }
+        (Type::List(element), Value::Array(items)) => {
+            items.iter().all(|item| is_type_marshalled(element, item))
+        }
+        (Type::Map(element), Value::Object(entries)) => {
+            entries.values().all(|entry| is_type_marshalled(element, entry))
+        }
+        _ => false,
+    }
+}
+
 /// What Go writes for a struct in which nothing is set (`{"model":{"uri":""}}` for a spec).
 pub fn zero(type_: &Struct) -> Value {
     Value::Object(
@@ -73,9 +111,7 @@ fn marshal_struct(type_: &Struct, value: &Value, path: &mut String) -> Result<Ma
         path.push_str(name);
         let out = marshal_type(&field.type_, value, path)?;
         path.truncate(length);
-        let dropped =
-            if field.omit_zero { is_unset(&out) } else { !field.always && is_empty(&field.type_, &out) };
-        if !dropped {
+        if !is_dropped(field, &out) {
             written.insert(name.clone(), out);
         }
     }
@@ -87,6 +123,11 @@ fn marshal_struct(type_: &Struct, value: &Value, path: &mut String) -> Result<Ma
         }
     }
     Ok(written)
+}
+
+/// Whether Go leaves out a field that is there.
+fn is_dropped(field: &Field, value: &Value) -> bool {
+    if field.omit_zero { is_unset(value) } else { !field.always && is_empty(&field.type_, value) }
 }
 
 /// Whether Go may write something for a field that is not there.
