@@ -5,11 +5,15 @@ use serde_json::Value;
 /// Begins the names that tell models of all namespaces apart; each service has one beside its own.
 const PUBLISHED: &str = "publishers/";
 
-/// The main name: that of the service itself, or else, for it may come from a config, the one that its status tells.
-/// `None`: the service's own name, or nothing is known yet.
+/// The main name. A service that names no model is stored with its own name as the model's, also where a config names
+/// the model: so the status decides, once it tells names. `None`: the service's own name, or nothing is known yet.
 pub(crate) fn main_name<'a>(spec: &'a Value, status: &'a Value) -> Option<&'a str> {
     let own = spec["model"]["name"].as_str().filter(|name| !name.is_empty());
-    own.or_else(|| names_in_addresses(status).find(|name| !name.starts_with(PUBLISHED)))
+    let told = || names_in_addresses(status).filter(|name| !name.starts_with(PUBLISHED));
+    match own {
+        Some(own) if told().any(|name| name == own) => Some(own),
+        own => told().next().or(own),
+    }
 }
 
 /// The names at each of the service's addresses, in order, some of them more than once.
