@@ -6,9 +6,12 @@
 
 mod bench;
 mod foreign;
+mod fuzz;
 mod golden;
 mod purity;
+mod strict;
 mod up;
+mod verdicts;
 mod workspace;
 
 use std::process::ExitCode;
@@ -30,6 +33,8 @@ enum Task {
     Golden(golden::Args),
     /// Clients and engines of others against the shipped binary
     Foreign(foreign::Args),
+    /// Random inputs for what reads what strangers send
+    Fuzz(fuzz::Args),
     /// Figures of the built binary, for docs/performance.md
     Bench(bench::Args),
 }
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
         Task::Test => workspace::test(),
         Task::Golden(args) => golden::run(&args),
         Task::Foreign(args) => foreign::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Bench(args) => bench::run(&args),
     };
     match done {

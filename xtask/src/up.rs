@@ -81,7 +81,8 @@ impl Drop for Up {
     }
 }
 
-fn binary() -> Result<PathBuf> {
+/// The release build, made if needed.
+pub(crate) fn binary() -> Result<PathBuf> {
     if !workspace::cargo(&["build", "--quiet", "--release", "--package", "llmisvc"])? {
         bail!("the binary does not build");
     }

@@ -4,6 +4,7 @@
 //! is the server's: null values and unknown fields go, defaults come, the mutating webhook runs (services only), the
 //! schema and its rules are checked, then the validating webhook. What a config's templates render to is not looked at.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -57,12 +58,16 @@ pub struct Refusal {
 
 /// What becomes of `object`. Anything but our two kinds comes back as it is.
 pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> {
+    admit_owned(object.clone(), request)
+}
+
+/// [`admit`] for who needs the object no more.
+pub fn admit_owned(mut object: Value, request: Request<'_>) -> Result<Admitted, Refusal> {
     let version = object["apiVersion"].as_str().and_then(Version::of);
     let kind = object["kind"].as_str().and_then(Kind::of);
     let (Some(version), Some(kind)) = (version, kind) else {
-        return Ok(Admitted { object: object.clone(), pruned: Vec::new(), warnings: Vec::new() });
+        return Ok(Admitted { object, pruned: Vec::new(), warnings: Vec::new() });
     };
-    let mut object = object.clone();
     if let Some(schema) = schema(kind, version) {
         schema::drop_nulls(schema, &mut object);
     }
@@ -75,8 +80,11 @@ pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> 
     if !causes.is_empty() {
         return Err(Refusal { code: 422, causes });
     }
-    let mut stored = convert::convert(&object, Version::V1alpha2);
-    fill(kind, Version::V1alpha2, &mut stored);
+    let mut stored = object;
+    if version != Version::V1alpha2 {
+        stored = convert::convert(&stored, Version::V1alpha2);
+        fill(kind, Version::V1alpha2, &mut stored);
+    }
     let verdict = validate_stored(kind, version, &stored, request.old)?;
     if verdict.findings.is_empty() {
         Ok(Admitted { object: stored, pruned, warnings: verdict.warnings })
@@ -89,7 +97,7 @@ pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> 
 pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Finding> {
     let mut violations: Vec<Violation> = validate::name_violation(object).into_iter().collect();
     let schema = schema(kind, version);
-    violations.extend(schema.iter().flat_map(|schema| schema::validate(schema, object)));
+    violations.extend(schema.iter().flat_map(|schema| schema::validate(schema, object, None)));
     let is_blocked = schema::blocks_rules(&violations);
     if is_blocked {
         violations.push(Violation::rules_not_checked());
@@ -97,25 +105,28 @@ pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Finding> {
     let mut causes: Vec<Finding> =
         violations.into_iter().map(|violation| Finding { rule: SCHEMA_RULE, violation }).collect();
     let Some(schema) = schema.filter(|_| !is_blocked) else { return causes };
-    for applied in schema.rules(object, None) {
-        let Some(known) = rules::by_text(&applied.rule.rule) else { continue };
-        if rules::holds(&known.rule, applied.value) == Some(false) {
-            let words = applied.rule.message.as_deref().unwrap_or(&applied.rule.rule);
-            let detail = format!("Invalid value: {words}");
-            causes.push(Finding {
-                rule: validate::catalogue::like_schema_rule(known.id).unwrap_or(SCHEMA_RULE),
-                violation: Violation::new(ViolationType::Invalid, &applied.path, detail),
-            });
-        }
-    }
+    causes.extend(schema::check_rules(schema, object, None, rules::holds).into_iter().map(
+        |(violation, rule)| {
+            let id =
+                rules::by_text(&rule.rule).and_then(|known| validate::catalogue::like_schema_rule(known.id));
+            Finding { rule: id.unwrap_or(SCHEMA_RULE), violation }
+        },
+    ));
     causes
 }
 
 /// What the mutating webhook answers: the service as Go writes it, with the defaults. Empty values that Go would leave out
 /// stay as the user wrote them: the webhook takes nothing away but what its own defaults take away.
 pub fn mutate(object: Value, version: Version, request: Request<'_>) -> Result<Value, Refusal> {
-    let written = go(&object, version)?;
-    let mut service = written.clone();
+    if version == Version::V1alpha2 && is_as_go_writes(&object, version) {
+        let mut service = object;
+        check_uris(&service)?;
+        defaults::apply(&mut service, request.caches);
+        return Ok(service);
+    }
+    let mut service = go(&object, version)?;
+    let mut omitted = Vec::new();
+    find_omitted(&object, &service, &mut Vec::new(), &mut omitted);
     if version == Version::V1alpha1 {
         service = go(&convert::convert(&service, Version::V1alpha2), Version::V1alpha2)?;
     }
@@ -123,7 +134,9 @@ pub fn mutate(object: Value, version: Version, request: Request<'_>) -> Result<V
     if version == Version::V1alpha1 {
         service = go(&convert::convert(&service, Version::V1alpha1), Version::V1alpha1)?;
     }
-    keep_omitted(&object, &written, &mut service);
+    for (path, value) in omitted {
+        put_back(&mut service, &path, value);
+    }
     Ok(service)
 }
 
@@ -138,26 +151,55 @@ pub fn written_back(stored: &Value) -> Value {
     written
 }
 
-/// Puts back into `out` what stands in `object` and not in `written`.
-fn keep_omitted(object: &Value, written: &Value, out: &mut Value) {
-    match (object, written, out) {
-        (Value::Object(fields), Value::Object(written), Value::Object(out)) => {
+/// A step into a document: a field, or an item of a list of that length.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Item { index: usize, of: usize },
+}
+
+/// What stands in `object` and not in `written`: where, and what it is.
+fn find_omitted<'a>(
+    object: &'a Value,
+    written: &Value,
+    path: &mut Vec<Step<'a>>,
+    omitted: &mut Vec<(Vec<Step<'a>>, &'a Value)>,
+) {
+    match (object, written) {
+        (Value::Object(fields), Value::Object(written)) => {
             for (name, value) in fields {
-                match (written.get(name), out.get_mut(name)) {
-                    (None, None) => {
-                        out.insert(name.clone(), value.clone());
-                    }
-                    (Some(written), Some(out)) => keep_omitted(value, written, out),
-                    _ => {}
+                path.push(Step::Field(name));
+                match written.get(name) {
+                    None => omitted.push((path.clone(), value)),
+                    Some(written) => find_omitted(value, written, path, omitted),
                 }
+                path.pop();
             }
         }
-        (Value::Array(items), Value::Array(written), Value::Array(out))
-            if items.len() == written.len() && items.len() == out.len() =>
-        {
-            for ((item, written), out) in items.iter().zip(written).zip(out) {
-                keep_omitted(item, written, out);
+        (Value::Array(items), Value::Array(written)) if items.len() == written.len() => {
+            for (index, (item, written)) in items.iter().zip(written).enumerate() {
+                path.push(Step::Item { index, of: items.len() });
+                find_omitted(item, written, path, omitted);
+                path.pop();
             }
+        }
+        _ => {}
+    }
+}
+
+/// Puts `value` into `out` unless its place is taken, or is not there any more.
+fn put_back(out: &mut Value, path: &[Step<'_>], value: &Value) {
+    match (path, out) {
+        ([Step::Field(name)], Value::Object(fields)) => {
+            fields.entry(*name).or_insert_with(|| value.clone());
+        }
+        ([Step::Field(name), rest @ ..], Value::Object(fields)) => {
+            if let Some(child) = fields.get_mut(*name) {
+                put_back(child, rest, value);
+            }
+        }
+        ([Step::Item { index, of }, rest @ ..], Value::Array(items)) if items.len() == *of => {
+            put_back(&mut items[*index], rest, value);
         }
         _ => {}
     }
@@ -169,36 +211,41 @@ fn validate_stored(
     stored: &Value,
     old: Option<&Value>,
 ) -> Result<Verdict, Refusal> {
-    let read = go(stored, Version::V1alpha2)?;
+    let read = if is_as_go_writes(stored, Version::V1alpha2) {
+        check_uris(stored)?;
+        Cow::Borrowed(stored)
+    } else {
+        Cow::Owned(go(stored, Version::V1alpha2)?)
+    };
     Ok(match kind {
         Kind::Service => validate::service(&read, old, version == Version::V1alpha1),
         Kind::Config => validate::config(&read, old),
     })
 }
 
+/// Whether [`go`] would give the object back as it is. A composed service mostly is, and to build it anew takes longer
+/// than to look.
+fn is_as_go_writes(object: &Value, version: Version) -> bool {
+    let (Some(fields), Some(kind)) = (object.as_object(), object["kind"].as_str()) else { return false };
+    let Some(type_) = shape::root(version.api_version(), kind) else { return false };
+    let is_marshalled = |name: &str, value: &Value| {
+        let struct_ = type_.field(name).and_then(|field| field.type_.as_struct());
+        struct_.is_some_and(|struct_| shape::is_marshalled(struct_, value))
+    };
+    fields.contains_key("spec")
+        && fields.iter().all(|(name, value)| match name.as_str() {
+            "apiVersion" | "kind" => true,
+            "metadata" | "spec" => is_marshalled(name, value),
+            _ => false,
+        })
+}
+
 /// The object as Go writes it. What it cannot read is a bad request, as the webhook says.
 fn go(object: &Value, version: Version) -> Result<Value, Refusal> {
-    let bad = |field: &str, detail: String| Refusal {
-        code: 400,
-        causes: vec![Finding {
-            rule: "type",
-            violation: Violation::new(ViolationType::TypeInvalid, field, detail),
-        }],
-    };
     let kind = object["kind"].as_str().unwrap_or_default();
     let Some(type_) = shape::root(version.api_version(), kind) else { return Ok(object.clone()) };
     let mut written = shape::marshal(type_, object).map_err(|error| bad(error.path(), error.to_string()))?;
-    let model = &object["spec"]["model"];
-    let adapters = model["lora"]["adapters"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for (index, model) in std::iter::once(model).chain(adapters).enumerate() {
-        if let Some(problem) = model["uri"].as_str().and_then(uri::malformed) {
-            let field = match index {
-                0 => "spec.model.uri".to_owned(),
-                index => format!("spec.model.lora.adapters[{}].uri", index - 1),
-            };
-            return Err(bad(&field, format!("{field} is not a URL: {problem}")));
-        }
-    }
+    check_uris(object)?;
     for name in ["apiVersion", "kind", "metadata"] {
         if let Some(value) = object.get(name) {
             written[name] = value.clone();
@@ -211,10 +258,36 @@ fn go(object: &Value, version: Version) -> Result<Value, Refusal> {
     Ok(written)
 }
 
+/// Refuses addresses of models that Go cannot read.
+fn check_uris(object: &Value) -> Result<(), Refusal> {
+    let model = &object["spec"]["model"];
+    let adapters = model["lora"]["adapters"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (index, model) in std::iter::once(model).chain(adapters).enumerate() {
+        if let Some(problem) = model["uri"].as_str().and_then(uri::malformed) {
+            let field = match index {
+                0 => "spec.model.uri".to_owned(),
+                index => format!("spec.model.lora.adapters[{}].uri", index - 1),
+            };
+            return Err(bad(&field, format!("{field} is not a URL: {problem}")));
+        }
+    }
+    Ok(())
+}
+
+fn bad(field: &str, detail: String) -> Refusal {
+    Refusal {
+        code: 400,
+        causes: vec![Finding {
+            rule: "type",
+            violation: Violation::new(ViolationType::TypeInvalid, field, detail),
+        }],
+    }
+}
+
 /// Null values and unknown fields go, defaults come. Gives the unknown fields.
 fn fill(kind: Kind, version: Version, object: &mut Value) -> Vec<String> {
     let Some(schema) = schema(kind, version) else { return Vec::new() };
-    let pruned = schema::prune(schema, object);
+    let pruned = schema::prune(schema, object, None);
     schema::apply_defaults(schema, object);
     pruned
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
-    /// Which condition, one of the constants of this module.
+    /// Which condition. One of the constants of this module.
     #[serde(rename = "type")]
     pub type_: String,
     /// Whether it holds.

@@ -5,6 +5,7 @@
 //! that nest deepest (probes, affinity, volume sources…) are left to the webhook, and v1alpha1 leaves its pod specs and
 //! routes to conversion, because a CRD that `kubectl apply` can install has to fit into one annotation of 256 KiB.
 
+mod describe;
 mod schema;
 mod slim;
 
@@ -95,6 +96,11 @@ pub fn crd(kind: Kind, edition: Edition, conversion: Option<&Value>) -> Value {
         .into_iter()
         .map(|version| {
             let mut schema = root_schema(kind, version);
+            describe::describe(&mut schema, kind.as_str());
+            if let Some(old) = schema.pointer_mut("/properties/spec/properties/model/properties/criticality")
+            {
+                old["description"] = "Kept, and used by nobody.".into();
+            }
             if edition == Edition::Installed {
                 slim::slim(&mut schema, version);
             }
@@ -142,5 +148,7 @@ fn columns(kind: Kind) -> Value {
     }
 }
 
+#[cfg(test)]
+mod describe_tests;
 #[cfg(test)]
 mod tests;

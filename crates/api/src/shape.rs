@@ -20,10 +20,10 @@ mod marshal;
 mod parse;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 pub use known::{UnknownField, nearest, unknown_fields};
-pub use marshal::{Error, marshal, zero};
+pub use marshal::{Error, is_marshalled, marshal, zero};
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     parse::table(&[
@@ -98,7 +98,7 @@ pub enum Type {
     /// Any JSON.
     Any,
     /// A struct of the table.
-    Struct(&'static str),
+    Struct(Named),
     /// A pointer: it can be absent.
     Pointer(Box<Type>),
     /// A slice.
@@ -106,6 +106,32 @@ pub enum Type {
     /// A map with string keys.
     Map(Box<Type>),
 }
+
+/// A struct by its name, which is looked up once.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// `package.Name` in the table.
+    pub name: &'static str,
+    found: OnceLock<Option<&'static Struct>>,
+}
+
+impl Named {
+    fn new(name: &'static str) -> Self {
+        Named { name, found: OnceLock::new() }
+    }
+
+    fn get(&self) -> Option<&'static Struct> {
+        *self.found.get_or_init(|| find(self.name))
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Named {}
 
 /// What a Go name leads to.
 #[derive(Debug, Clone, Copy)]
@@ -176,7 +202,7 @@ impl Type {
     /// The struct that the value is, through a pointer if need be.
     pub fn as_struct(&self) -> Option<&'static Struct> {
         match self {
-            Type::Struct(name) => find(name),
+            Type::Struct(named) => named.get(),
             Type::Pointer(inner) => inner.as_struct(),
             _ => None,
         }
@@ -208,7 +234,7 @@ impl Type {
             Type::Time => "v1.Time".to_owned(),
             Type::Url => "apis.URL".to_owned(),
             Type::Any => "runtime.RawExtension".to_owned(),
-            Type::Struct(name) => find(name).map_or_else(|| (*name).to_owned(), Struct::go_name),
+            Type::Struct(named) => named.get().map_or_else(|| named.name.to_owned(), Struct::go_name),
             Type::Pointer(inner) => format!("*{}", inner.go_name()),
             Type::List(element) => format!("[]{}", element.go_name()),
             Type::Map(element) => format!("map[string]{}", element.go_name()),

@@ -57,7 +57,7 @@ pub struct LLMInferenceServiceConfig {
     /// Name, namespace, labels, annotations.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// The part. Strings may hold Go templates.
+    /// The part; strings may hold Go templates.
     #[serde(default)]
     pub spec: LLMInferenceServiceSpec,
     /// Who uses it; `None` until the operator has looked.
@@ -141,7 +141,7 @@ pub struct ConfidentialSpec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StorageInitializerSpec {
-    /// `None` is true.
+    /// Whether it runs; `None` is true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }

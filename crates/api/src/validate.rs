@@ -146,4 +146,6 @@ fn is_filled(list: &Value) -> bool {
 }
 
 #[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
 mod tests;

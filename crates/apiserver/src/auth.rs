@@ -127,7 +127,7 @@ impl Core {
         }
         for (prefix, kind) in places {
             for binding in self.store.list(&prefix).objects {
-                let binding = &binding.value;
+                let binding = &binding.value();
                 if !subjects(binding, user) {
                     continue;
                 }
@@ -152,7 +152,7 @@ impl Core {
             _ => format!("rbac.authorization.k8s.io/roles/{namespace}/{name}"),
         };
         if let Some(role) = self.store.get(&key) {
-            return role.value["rules"].as_array().cloned().unwrap_or_default();
+            return role.value()["rules"].as_array().cloned().unwrap_or_default();
         }
         // The roles that every cluster has.
         let everything = json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]});
@@ -256,8 +256,9 @@ impl Core {
             format!("rbac.authorization.k8s.io/rolebindings/{namespace}/"),
         ] {
             for binding in self.store.list(&prefix).objects {
-                if subjects(&binding.value, user) {
-                    let role = &binding.value["roleRef"];
+                let binding = binding.value();
+                if subjects(&binding, user) {
+                    let role = &binding["roleRef"];
                     resources.extend(self.rules(text(&role["kind"]), text(&role["name"]), namespace));
                 }
             }

@@ -39,16 +39,21 @@ impl Resource {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
+    /// Group under which the objects are kept: the events of both groups are the same objects.
+    fn stored_group(&self) -> &str {
+        if self.is("events.k8s.io", "Event") { "" } else { &self.group }
+    }
+
     /// Key of the resource in the store, the same for all its versions.
     pub(crate) fn store_key(&self) -> String {
-        format!("{}/{}", self.group, self.plural)
+        format!("{}/{}", self.stored_group(), self.plural)
     }
 
     /// Prefix of the keys of all objects, or of those in one namespace.
     pub(crate) fn prefix(&self, namespace: Option<&str>) -> String {
         match namespace {
-            Some(namespace) if self.namespaced => format!("{}/{}/{namespace}/", self.group, self.plural),
-            _ => format!("{}/{}/", self.group, self.plural),
+            Some(namespace) if self.namespaced => format!("{}/{namespace}/", self.store_key()),
+            _ => format!("{}/", self.store_key()),
         }
     }
 

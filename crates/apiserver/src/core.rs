@@ -22,7 +22,9 @@ pub(crate) struct Core {
     pub(crate) random: Random,
     me: Weak<Core>,
     /// What each CRD came to at a revision of it. A schema of a megabyte is not read anew because another CRD came.
-    defined: Mutex<BTreeMap<String, Defined>>,
+    defined: Mutex<BTreeMap<Box<str>, Defined>>,
+    /// What each CRD says without its schemas, at a revision of it.
+    pub(crate) outlines: Mutex<BTreeMap<Box<str>, Outline>>,
     /// Rung when the garbage collector may have work.
     pub(crate) garbage: tokio::sync::Notify,
 }
@@ -30,14 +32,17 @@ pub(crate) struct Core {
 /// A CRD's revision, and the resources that it came to.
 type Defined = (u64, Vec<Arc<Resource>>);
 
+/// A CRD's revision, and what it says without its schemas.
+type Outline = (u64, Arc<Value>);
+
 /// Namespaces that exist from the start, and cannot be deleted except `kube-node-lease`.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 impl Core {
     pub(crate) fn start(options: Options) -> Result<Arc<Self>, crate::store::Error> {
         let store = match &options.data_dir {
-            Some(dir) => Store::open(dir, options.log_events)?,
-            None => Store::in_memory(options.log_events),
+            Some(dir) => Store::open(dir, options.log_bytes)?,
+            None => Store::in_memory(options.log_bytes),
         };
         let core = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -46,6 +51,7 @@ impl Core {
             random: Random::new(options.seed),
             options,
             defined: Mutex::default(),
+            outlines: Mutex::default(),
             garbage: tokio::sync::Notify::new(),
         });
         for name in NAMESPACES {
@@ -62,7 +68,7 @@ impl Core {
             // Refused when it is there already, which is right.
             let _ = core.store.commit("/namespaces", &key, None, Change::Put(namespace));
         }
-        core.reload_catalog();
+        core.reload_catalog(&BTreeMap::new());
         Ok(core)
     }
 
@@ -76,14 +82,21 @@ impl Core {
         (self.options.now)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    /// Takes the CRDs as they are now.
-    pub(crate) fn reload_catalog(&self) {
+    /// Takes the CRDs as they are now; `read` has those that the caller has read, by key, with their revision.
+    pub(crate) fn reload_catalog(&self, read: &BTreeMap<Box<str>, (u64, Value)>) {
         let crds = self.store.list("apiextensions.k8s.io/customresourcedefinitions/");
         let mut defined = self.defined.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *defined);
         for crd in &crds.objects {
             let known = before.remove(&crd.key).filter(|(revision, _)| *revision == crd.revision);
-            let entry = known.unwrap_or_else(|| (crd.revision, crate::crd::resources(&crd.value)));
+            let entry = known.unwrap_or_else(|| {
+                let value = read.get(&crd.key).filter(|(revision, _)| *revision == crd.revision);
+                let resources = match value {
+                    Some((_, value)) => crate::crd::resources(value),
+                    None => crate::crd::resources(&crd.value()),
+                };
+                (crd.revision, resources)
+            });
             defined.insert(crd.key.clone(), entry);
         }
         let resources = defined.values().flat_map(|(_, resources)| resources.iter().cloned());

@@ -6,13 +6,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::ApiServer;
 use crate::catalog::Resource;
 use crate::core::Core;
 use crate::rest::strings;
-use crate::store::{Change, Object};
+use crate::store::{Change, Object, Owner};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -46,16 +46,25 @@ struct Found {
 }
 
 impl Found {
-    fn metadata(&self) -> &Value {
-        &self.object.value["metadata"]
+    fn uid(&self) -> Option<&str> {
+        self.object.links.uid.as_deref()
+    }
+
+    /// `None` for what belongs to the cluster.
+    fn namespace(&self) -> Option<&str> {
+        self.resource.namespaced.then(|| self.object.key.rsplit('/').nth(1)).flatten()
+    }
+
+    fn name(&self) -> &str {
+        self.object.key.rsplit('/').next().unwrap_or_default()
     }
 
     fn has(&self, finalizer: &str) -> bool {
-        strings(&self.metadata()["finalizers"]).contains(&finalizer)
+        self.object.links.has(finalizer)
     }
 
     fn ending(&self) -> bool {
-        !self.metadata()["deletionTimestamp"].is_null()
+        self.object.links.is_ending()
     }
 }
 
@@ -72,33 +81,23 @@ impl Core {
                 all.push(Found { resource: resource.clone(), object });
             }
         }
-        let uids: HashSet<&str> = all.iter().filter_map(|f| f.metadata()["uid"].as_str()).collect();
+        let uids: HashSet<&str> = all.iter().filter_map(Found::uid).collect();
         let mut dependents: HashMap<&str, Vec<&Found>> = HashMap::new();
         for found in &all {
-            for owner in found.metadata()["ownerReferences"].as_array().into_iter().flatten() {
-                dependents.entry(owner["uid"].as_str().unwrap_or_default()).or_default().push(found);
+            for owner in found.object.links.owners() {
+                dependents.entry(&owner.uid).or_default().push(found);
             }
         }
-        let ending: HashSet<&str> = all
-            .iter()
-            .filter(|f| f.ending() && f.has(FOREGROUND))
-            .filter_map(|f| f.metadata()["uid"].as_str())
-            .collect();
-        let ending_namespaces: HashSet<&str> = all
-            .iter()
-            .filter(|f| f.resource.is("", "Namespace") && f.ending())
-            .filter_map(|f| f.metadata()["name"].as_str())
-            .collect();
+        let ending: HashSet<&str> =
+            all.iter().filter(|f| f.ending() && f.has(FOREGROUND)).filter_map(Found::uid).collect();
+        let ending_namespaces: HashSet<&str> =
+            all.iter().filter(|f| f.resource.is("", "Namespace") && f.ending()).map(Found::name).collect();
         let mut touched = 0;
         for found in &all {
-            let owners =
-                found.metadata()["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let gone = |owner: &Value| {
-                owner["uid"].as_str().is_none_or(|uid| !uids.contains(uid) || ending.contains(uid))
-            };
+            let owners = found.object.links.owners();
+            let gone = |owner: &Owner| !uids.contains(&*owner.uid) || ending.contains(&*owner.uid);
             let unowned = !owners.is_empty() && owners.iter().all(gone);
-            let homeless =
-                found.metadata()["namespace"].as_str().is_some_and(|n| ending_namespaces.contains(n));
+            let homeless = found.namespace().is_some_and(|n| ending_namespaces.contains(n));
             if (unowned || homeless) && !found.ending() {
                 touched += usize::from(self.remove(found).await);
                 continue;
@@ -106,7 +105,7 @@ impl Core {
             if !found.ending() {
                 continue;
             }
-            let uid = found.metadata()["uid"].as_str().unwrap_or_default();
+            let uid = found.uid().unwrap_or_default();
             let children = dependents.get(uid).map(Vec::as_slice).unwrap_or_default();
             if found.has(ORPHAN) {
                 for child in children {
@@ -115,18 +114,14 @@ impl Core {
                 touched += usize::from(self.release(found, ORPHAN).await);
             } else if found.has(FOREGROUND) {
                 let blocking = children.iter().any(|child| {
-                    child.metadata()["ownerReferences"]
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .any(|o| o["uid"] == uid && o["blockOwnerDeletion"] == true)
+                    let owners = child.object.links.owners();
+                    owners.iter().any(|o| &*o.uid == uid && o.block_owner_deletion == Some(true))
                 });
                 if !blocking {
                     touched += usize::from(self.release(found, FOREGROUND).await);
                 }
             } else if found.resource.is("", "Namespace") {
-                let name = found.metadata()["name"].as_str().unwrap_or_default();
-                let empty = !all.iter().any(|f| f.metadata()["namespace"] == name);
+                let empty = !all.iter().any(|f| f.namespace() == Some(found.name()));
                 if empty {
                     touched += usize::from(self.end_namespace(found).await);
                 }
@@ -137,7 +132,7 @@ impl Core {
 
     /// Deletes as a caller would: with finalizers it is only marked.
     async fn remove(&self, found: &Found) -> bool {
-        let mut next = found.object.value.clone();
+        let mut next = found.object.value();
         let grace = crate::kinds::grace_seconds(&found.resource, &next, None);
         let held = !strings(&next["metadata"]["finalizers"]).is_empty();
         let change = if held || grace > 0 {
@@ -156,7 +151,7 @@ impl Core {
 
     /// Takes an owner from an object.
     async fn disown(&self, found: &Found, uid: &str) -> bool {
-        let mut next = found.object.value.clone();
+        let mut next = found.object.value();
         if let Some(owners) = next["metadata"]["ownerReferences"].as_array_mut() {
             owners.retain(|o| o["uid"] != uid);
         }
@@ -166,7 +161,7 @@ impl Core {
 
     /// Takes a finalizer; the last one lets the object go.
     async fn release(&self, found: &Found, finalizer: &str) -> bool {
-        let mut next = found.object.value.clone();
+        let mut next = found.object.value();
         if let Some(list) = next["metadata"]["finalizers"].as_array_mut() {
             list.retain(|f| f != finalizer);
         }
@@ -181,12 +176,12 @@ impl Core {
     }
 
     async fn end_namespace(&self, found: &Found) -> bool {
-        let mut next = found.object.value.clone();
+        let mut next = found.object.value();
         if let Some(spec) = next["spec"].as_object_mut() {
             spec.remove("finalizers");
         }
         let held = !strings(&next["metadata"]["finalizers"]).is_empty();
-        if held && next == found.object.value {
+        if held && next == found.object.value() {
             return false;
         }
         self.put(found, if held { Change::Put(next) } else { Change::Delete(next) }).await

@@ -282,7 +282,7 @@ fn respond(answer: Result<Answer, Failure>, form: Wanted) -> Response<Body> {
         Err(failure) => {
             let body = Body::Full(Some(plain.encode(&failure.body()).into()));
             let retry = failure.details.as_ref().and_then(|d| d["retryAfterSeconds"].as_u64());
-            (failure.code, Vec::new(), Some(plain.content_type()), body, retry)
+            (failure.code, failure.warnings.into_vec(), Some(plain.content_type()), body, retry)
         }
     };
     let mut response = Response::new(body);

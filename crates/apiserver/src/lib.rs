@@ -4,6 +4,7 @@
 //! [`ApiServer::serve`] offers the same over loopback TCP with TLS and tokens. It holds objects in memory, on request
 //! also on disk, and behaves as kube-apiserver does where clients can see it. It runs no pods and no controllers but the
 //! garbage collector.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod auth;
 mod catalog;

@@ -16,7 +16,7 @@ impl Core {
             .store
             .get(&scope.resource.key(Some(&namespace), name))
             .ok_or_else(|| Failure::not_found(names, name))?;
-        let pod = &pod.value;
+        let pod = &pod.value();
         let containers: Vec<&str> = ["containers", "initContainers", "ephemeralContainers"]
             .iter()
             .flat_map(|field| pod["spec"][*field].as_array().into_iter().flatten())

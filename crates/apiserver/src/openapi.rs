@@ -99,7 +99,7 @@ fn of_version(resources: &GroupVersion) -> Value {
                 schemas.insert(name.clone(), schema);
             }
             Origin::Custom(custom) => {
-                let mut schema = published(&custom.document);
+                let mut schema = published(&custom.document());
                 let properties = &mut schema["properties"];
                 properties["apiVersion"] =
                     json!({"type": "string", "description": field_description("apiVersion")});
@@ -290,7 +290,8 @@ fn schema_name(resource: &Resource) -> String {
 
 fn field_description(field: &str) -> String {
     let config_map = crate::kinds::BUILT_IN.iter().find(|b| b.kind == "ConfigMap");
-    config_map.and_then(|b| crate::kinds::schema::of(b).description(field)).unwrap_or_default()
+    let schema = config_map.map(crate::kinds::schema::of);
+    schema.as_ref().and_then(|schema| schema.description_of(field)).unwrap_or_default().to_owned()
 }
 
 /// A CRD schema in the form that clients of OpenAPI understand.

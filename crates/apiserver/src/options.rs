@@ -27,8 +27,8 @@ pub struct Options {
     pub audience: String,
     /// Lets requests without a token in as `system:anonymous` (they may read `/version` and the health checks).
     pub anonymous: bool,
-    /// How many writes per resource a watch may lag behind before it gets 410.
-    pub log_events: usize,
+    /// How much of the past is kept of each resource, in bytes of JSON. A watch that lags further behind gets 410.
+    pub log_bytes: usize,
     /// Admission functions, called in this order for the kinds that they name.
     pub admission: Vec<Admission>,
     /// Conversion between the versions of a CRD whose `spec.conversion.strategy` is `Webhook`, by `(group, kind)`.
@@ -47,7 +47,7 @@ impl Default for Options {
             users: Vec::new(),
             audience: "https://kubernetes.default.svc".into(),
             anonymous: true,
-            log_events: 20_000,
+            log_bytes: 64 * 1024 * 1024,
             admission: Vec::new(),
             conversion: BTreeMap::new(),
             logs: None,

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+pub(crate) use ::kinds::schema::{printed, quoted};
+
 /// The names of a kind as error messages need them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Names<'a> {
@@ -35,7 +37,9 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) details: Option<Value>,
     /// Only in an expired list: the token to go on with, inconsistently.
-    pub(crate) continue_token: Option<String>,
+    pub(crate) continue_token: Option<Box<str>>,
+    /// Oddities of the request that are told although it is refused.
+    pub(crate) warnings: Box<[String]>,
 }
 
 /// One cause of an invalid object.
@@ -88,33 +92,6 @@ impl Cause {
     }
 }
 
-/// A value inside a message.
-pub(crate) fn printed(value: &Value) -> String {
-    match value {
-        Value::String(s) => quoted(s),
-        other => other.to_string(),
-    }
-}
-
-/// Go's `%q`.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
 fn qualified(name: &str, group: &str) -> String {
     if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }
@@ -142,7 +119,13 @@ impl Failure {
             message: message.into(),
             details: None,
             continue_token: None,
+            warnings: Box::default(),
         }
+    }
+
+    pub(crate) fn warned(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings.into();
+        self
     }
 
     pub(crate) fn with(mut self, details: Value) -> Self {

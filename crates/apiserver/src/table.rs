@@ -1,7 +1,5 @@
 //! Objects as rows, for `kubectl get`, and as bare metadata.
 
-use std::borrow::Cow;
-
 use serde_json::{Value, json};
 
 use crate::catalog::{Origin, Resource};
@@ -9,7 +7,6 @@ use crate::core::Core;
 use crate::http::Call;
 use crate::jsonpath;
 use crate::kinds::columns;
-use crate::status::Failure;
 
 /// `PartialObjectMetadata` of an object.
 pub(crate) fn partial(mut value: Value) -> Value {
@@ -17,25 +14,28 @@ pub(crate) fn partial(mut value: Value) -> Value {
 }
 
 /// A table with one row.
-pub(crate) fn of_one(core: &Core, call: &Call, resource: &Resource, value: &Value) -> Result<Value, Failure> {
+pub(crate) fn of_one(core: &Core, call: &Call, resource: &Resource, value: &Value) -> Value {
     let metadata = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
-    of_many(core, call, resource, std::iter::once(Cow::Borrowed(value)), metadata)
+    of_rows(resource, vec![row(core, resource, value, call.query.get("includeObject"))], metadata)
 }
 
 /// A table of a list.
-pub(crate) fn of_many<'a>(
+pub(crate) fn of_many(
     core: &Core,
     call: &Call,
     resource: &Resource,
-    objects: impl Iterator<Item = Cow<'a, Value>>,
+    objects: impl Iterator<Item = Value>,
     metadata: Value,
-) -> Result<Value, Failure> {
+) -> Value {
     let include = call.query.get("includeObject");
-    let rows: Vec<Value> = objects.map(|object| row(core, resource, &object, include)).collect();
-    Ok(json!({
+    of_rows(resource, objects.map(|object| row(core, resource, &object, include)).collect(), metadata)
+}
+
+fn of_rows(resource: &Resource, rows: Vec<Value>, metadata: Value) -> Value {
+    json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
         "columnDefinitions": definitions(resource), "rows": rows,
-    }))
+    })
 }
 
 /// The table of one watch event; only the first one names the columns.

@@ -100,6 +100,32 @@ async fn a_watcher_sees_what_is_there_and_what_changes() -> Outcome {
 }
 
 #[tokio::test]
+async fn an_event_of_either_group_is_read_as_both() -> Outcome {
+    let (_, client) = start(Options::default())?;
+    let new: Api<k8s_openapi::api::events::v1::Event> = Api::default_namespaced(client.clone());
+    let core: Api<k8s_openapi::api::core::v1::Event> = Api::default_namespaced(client);
+    let said = json!({
+        "metadata": {"name": "e"}, "action": "Made", "reason": "Made", "note": "made a cup", "type": "Normal",
+        "eventTime": "2026-01-02T03:04:05.000000Z", "reportingController": "kitchen", "reportingInstance": "kitchen-0",
+        "regarding": {"apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "cup", "uid": "u"},
+    });
+    new.create(&PostParams::default(), &serde_json::from_value(said)?).await?;
+    // What `kubectl describe` asks for.
+    let about =
+        ListParams::default().fields("involvedObject.name=cup,involvedObject.uid=u,involvedObject.kind=Pod");
+    let seen = core.list(&about).await?.items;
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(seen[0].message.as_deref(), Some("made a cup"));
+    assert_eq!(seen[0].reporting_component.as_deref(), Some("kitchen"));
+    let series = json!({"series": {"count": 2, "lastObservedTime": "2026-01-02T03:04:06.000000Z"}});
+    new.patch("e", &PatchParams::default(), &Patch::Merge(series)).await?;
+    assert_eq!(core.get("e").await?.series.and_then(|series| series.count), Some(2));
+    core.delete("e", &DeleteParams::default()).await?;
+    assert!(new.get_opt("e").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
 async fn apply_owns_fields_conflicts_and_gives_up_what_is_left_out() -> Outcome {
     let (_, client) = start(Options::default())?;
     let api: Api<Deployment> = Api::default_namespaced(client);
@@ -441,5 +467,99 @@ async fn kubectl_asks_for_documents_once_while_they_stay_the_same() -> Outcome {
     assert_eq!(ask(Some(&tag)).await?.status(), 304);
     let other = http::HeaderValue::from_static("\"other\"");
     assert_eq!(ask(Some(&other)).await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_create_is_judged_as_kube_apiserver_judges_it() -> Outcome {
+    let (_server, client) = start(Options::default())?;
+    let definition = json!({
+        "metadata": {"name": "pots.tea.example.org"},
+        "spec": {
+            "group": "tea.example.org", "scope": "Namespaced", "names": {"plural": "pots", "kind": "Pot"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object",
+                "properties": {"spec": {"type": "object", "properties": {
+                    "size": {"type": "integer", "format": "int32"},
+                    "limits": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 2}},
+                    "marks": {
+                        "type": "object",
+                        "additionalProperties": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 0"}]},
+                    },
+                }}},
+            }}}],
+        },
+    });
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions.create(&PostParams::default(), &serde_json::from_value(definition)?).await?;
+    let ask = async |labels: Value, spec: Value| -> Result<(u16, Value, bool), Box<dyn std::error::Error>> {
+        let pot = json!({
+            "apiVersion": "tea.example.org/v1", "kind": "Pot", "metadata": {"name": "p", "labels": labels}, "spec": spec,
+        });
+        let request = http::Request::post("/apis/tea.example.org/v1/namespaces/default/pots?dryRun=All")
+            .header("content-type", "application/json")
+            .body(pot.to_string().into_bytes().into())?;
+        let response = client.send(request).await?;
+        let (code, warned) = (response.status().as_u16(), response.headers().contains_key("warning"));
+        let body = http_body_util::BodyExt::collect(response.into_body()).await?.to_bytes();
+        Ok((code, serde_json::from_slice(&body)?, warned))
+    };
+    let field = |answer: &Value| answer["details"]["causes"][0]["field"].clone();
+
+    let (code, answer, _) = ask(json!({}), json!({"size": 3_000_000_000_u32})).await?;
+    assert_eq!((code, &answer["spec"]["size"]), (201, &json!(3_000_000_000_u32)), "int32 is no bound");
+    let (code, answer, _) = ask(json!({}), json!({"limits": {"cpu": null}})).await?;
+    assert_eq!((code, &answer["spec"]["limits"]), (201, &json!({})), "null is no value of a map");
+    let (code, answer, warned) = ask(json!({}), json!({"limits": {"a.b/c": "long"}, "unknown": 1})).await?;
+    assert_eq!(
+        (code, field(&answer), warned),
+        (422, json!("spec.limits.a.b/c"), true),
+        "told though refused"
+    );
+    let (code, answer, _) = ask(json!({}), json!({"marks": {"a": 0}})).await?;
+    assert_eq!((code, field(&answer)), (422, json!("spec.marks[a]")));
+    let (code, answer, _) = ask(json!({"team": 5}), json!({})).await?;
+    let why = "cannot unmarshal number into Go struct field ObjectMeta.labels of type string";
+    assert!(code == 400 && answer["message"].as_str().is_some_and(|m| m.ends_with(why)), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pod_has_one_source_per_volume_and_one_handler_per_hook() -> Outcome {
+    let (_server, client) = start(Options::default())?;
+    let api: Api<Pod> = Api::default_namespaced(client);
+    let pod = |volume: Value, hook: Value| {
+        serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {
+            "volumes": [volume],
+            "containers": [{"name": "c", "image": "i", "lifecycle": {"preStop": hook}}],
+        }}))
+    };
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let (sleep, folder) = (json!({"sleep": {"seconds": 1}}), json!({"name": "v", "emptyDir": {}}));
+    api.create(&dry, &pod(folder.clone(), sleep.clone())?).await?;
+    let hook = json!({"exec": {"command": ["true"]}, "sleep": {"seconds": 1}});
+    let volume = json!({"name": "v", "emptyDir": {}, "hostPath": {"path": "/x"}});
+    for (pod, why) in [
+        (pod(folder, hook)?, "preStop.sleep: Forbidden: may not specify more than 1 handler type"),
+        (pod(volume, sleep)?, "volumes[0].hostPath: Forbidden: may not specify more than 1 volume type"),
+    ] {
+        let refused = api.create(&dry, &pod).await;
+        assert!(matches!(&refused, Err(kube::Error::Api(e)) if e.message.contains(why)), "{refused:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_what_the_stored_version_keeps() -> Outcome {
+    let (_server, client) = start(Options::default())?;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions.create(&PostParams::default(), &crd("None")?).await?;
+    let old = cups(&client, "v1old");
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let cup = cup("v1old", &json!({"sort": "black"}))?;
+    let shown = old.create(&dry, &cup).await?;
+    // Nobody converts, and the stored version does not know `sort`.
+    assert_eq!(shown.data["spec"], json!({"size": 3}));
+    assert_eq!(shown.data, old.create(&PostParams::default(), &cup).await?.data);
     Ok(())
 }

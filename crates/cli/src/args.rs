@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Run the simulated engine; takes the arguments of `vllm serve`
     #[command(disable_help_flag = true)]
     Sim(Passed),
+    /// Run the sidecar of a decoding engine, which has prompts computed elsewhere; takes the arguments of `pd-sidecar`
+    #[command(disable_help_flag = true)]
+    Sidecar(Passed),
     /// Run one container of a pod (used by `up`)
     #[command(hide = true, disable_help_flag = true)]
     PodShim(Passed),
@@ -56,6 +59,9 @@ pub(crate) struct Up {
     /// Objects to put into the local cluster first: presets, configs, Secrets, ConfigMaps
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) cluster: Vec<PathBuf>,
+    /// Rewrite paths of volumes in arguments and variables, as where the system allows no mount namespace
+    #[arg(long, hide = true)]
+    pub(crate) rewrite_paths: bool,
     /// How progress and result are printed
     #[arg(short, long, value_enum, default_value_t = Report::Text)]
     pub(crate) output: Report,
@@ -88,7 +94,8 @@ pub(crate) struct Render {
     /// Services to render
     #[arg(value_name = "FILE|DIR", required = true)]
     pub(crate) inputs: Vec<PathBuf>,
-    /// Objects to take as present: presets, configs, Gateways, Secrets, ConfigMaps, children with their status
+    /// Objects to take as present: presets, configs, Gateways, Secrets, ConfigMaps, children, Lists as kubectl prints
+    /// them. An object with only a status adds it to the one of its name
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) cluster: Vec<PathBuf>,
     /// What to print
@@ -97,9 +104,9 @@ pub(crate) struct Render {
     /// The time to take as now, RFC 3339 [default: the clock]
     #[arg(long, value_name = "TIME")]
     pub(crate) now: Option<jiff::Timestamp>,
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t = Format::Yaml)]
-    pub(crate) output: Format,
+    /// Output format [default: yaml; for changes one line for each write]
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Format>,
 }
 
 /// What `render` prints.
@@ -117,6 +124,8 @@ pub(crate) enum Show {
     Events,
     /// Which preset, baseRef or line of the file each field came from
     Origins,
+    /// The writes that the operator would make to what --cluster holds; with -o their fields, restarts and devices
+    Changes,
 }
 
 /// How objects are printed.

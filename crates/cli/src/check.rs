@@ -3,6 +3,7 @@
 use compose::{Facts, Merged, Settings};
 use kinds::Objects;
 use plan::Plan;
+use serde_json::Value;
 
 use crate::problem::Problem;
 use crate::services::Service;
@@ -26,28 +27,8 @@ pub(crate) fn check(service: &Service, objects: &Objects, one_machine: bool) -> 
     let settings = Settings::from_objects(objects, SYSTEM_NAMESPACE).map_err(|error| {
         Problem::new(format!("ConfigMap {SYSTEM_NAMESPACE}/inferenceservice-config: {error}"))
     })?;
-    let known = objects
-        .get(
-            "serving.kserve.io/v1alpha2",
-            "LLMInferenceService",
-            service.stored["metadata"]["namespace"].as_str(),
-            name(service),
-        )
-        .cloned();
-    let mut stored = service.stored.clone();
-    // The identity and status of a service that is already there belong to the facts.
-    if let Some(known) = known {
-        for field in ["uid", "resourceVersion", "generation", "creationTimestamp"] {
-            if let Some(value) = known["metadata"].get(field) {
-                stored["metadata"][field] = value.clone();
-            }
-        }
-        if let Some(status) = known.get("status") {
-            stored["status"] = status.clone();
-        }
-    }
     let facts = Facts {
-        service: stored.into(),
+        service: known(service, objects).into(),
         objects: objects.clone(),
         settings,
         system_namespace: SYSTEM_NAMESPACE.to_owned(),
@@ -57,15 +38,20 @@ pub(crate) fn check(service: &Service, objects: &Objects, one_machine: bool) -> 
     let merged = compose::compose(&facts);
     let plan = match &merged {
         Ok(merged) => plan::build(merged, &facts),
+        Err(_) if is_stopped(&facts) => plan::teardown(&facts),
         Err(_) => Plan::default(),
     };
+    let plan =
+        if facts.service["metadata"]["deletionTimestamp"].is_null() { plan } else { plan::finalize(&facts) };
     Ok(Checked { facts, merged, plan })
 }
 
 impl Checked {
     /// What keeps the service from being served, as far as it can be known without running it.
     pub(crate) fn problem(&self, service: &Service) -> Option<Problem> {
-        if let Err(error) = &self.merged {
+        if let Err(error) = self.merged.as_ref()
+            && !is_stopped(&self.facts)
+        {
             let problem = service.problem(error.field(), error.to_string());
             return Some(match error.hint() {
                 Some(hint) => problem.hint(hint),
@@ -82,6 +68,29 @@ impl Checked {
             None => problem,
         })
     }
+}
+
+/// The service as stored, with the identity and status that it has in the cluster if it is there already.
+pub(crate) fn known(service: &Service, objects: &Objects) -> Value {
+    let mut stored = service.stored.clone();
+    let namespace = stored["metadata"]["namespace"].as_str();
+    let known = objects.get("serving.kserve.io/v1alpha2", "LLMInferenceService", namespace, name(service));
+    if let Some(known) = known {
+        for field in ["uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"] {
+            if let Some(value) = known["metadata"].get(field) {
+                stored["metadata"][field] = value.clone();
+            }
+        }
+        if let Some(status) = known.get("status") {
+            stored["status"] = status.clone();
+        }
+    }
+    stored
+}
+
+fn is_stopped(facts: &Facts) -> bool {
+    let stop = facts.service["metadata"]["annotations"][api::keys::STOP].as_str();
+    stop.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 fn name(service: &Service) -> &str {

@@ -1,12 +1,15 @@
 //! The one binary: parses, calls, prints. Decisions are in the crates below.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod args;
+mod changes;
 mod check;
 mod crds;
 mod inputs;
 mod problem;
 mod render;
 mod services;
+mod sidecar;
 mod sim_engine;
 mod up;
 
@@ -37,6 +40,9 @@ fn main() -> ExitCode {
         Command::Crds(crds) => crds::run(&crds).map(|()| Ended::Done),
         Command::Sim(passed) => {
             logged("info").and_then(|()| sim_engine::run(passed.args)).map(|()| Ended::Done)
+        }
+        Command::Sidecar(passed) => {
+            logged("info").and_then(|()| sidecar::run(&passed.args)).map(|()| Ended::Done)
         }
         Command::PodShim(passed) => return local::node::shim::main(&passed.args),
     };

@@ -11,7 +11,8 @@ use plan::{Plan, Seen};
 use serde_json::{Value, json};
 
 use crate::args::{Format, Render, Show};
-use crate::check::{Checked, check};
+use crate::changes;
+use crate::check::{Checked, check, known};
 use crate::inputs::field_path;
 use crate::problem::{Failure, Problem, say};
 use crate::services::{self, Service};
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &Render) -> Result<(), Failure> {
     }
     if args.show == Show::Stored {
         let stored: Vec<Value> = documents.services.into_iter().map(|service| service.stored).collect();
-        print(&stored, args.output);
+        print(&stored, args.output.unwrap_or(Format::Yaml));
         return Ok(());
     }
     let mut present = services::for_cluster(&args.cluster)?;
@@ -36,7 +37,11 @@ pub(crate) fn run(args: &Render) -> Result<(), Failure> {
         let usual = local::up::objects(SocketAddr::from(([127, 0, 0, 1], 8080)));
         present.extend(usual.into_iter().filter(|object| object["kind"] != "ConfigMap"));
     }
-    let objects = services::object_set(present)?;
+    let mut objects = services::object_set(present)?;
+    // Services of one input see each other, as they would in a cluster.
+    for service in &documents.services {
+        let _ = objects.insert(known(service, &objects));
+    }
     let now = args.now.unwrap_or_else(Timestamp::now);
     let mut checked = Vec::new();
     let mut problems = Vec::new();
@@ -58,10 +63,20 @@ pub(crate) fn run(args: &Render) -> Result<(), Failure> {
         Show::Status | Show::Events => {
             checked.iter().map(|(_, c)| judged(c, &objects, now, args.show)).collect()
         }
+        Show::Changes => {
+            let Some(format) = args.output else {
+                changes::print_lines(&checked, now);
+                return Ok(());
+            };
+            let documents: Vec<Value> =
+                checked.iter().map(|(service, c)| changes::document(service, c, now)).collect();
+            print(&documents, format);
+            return Ok(());
+        }
         Show::Origins => checked.iter().map(|(service, c)| origins(service, c)).collect(),
         Show::Stored => Vec::new(),
     };
-    print(&printed, args.output);
+    print(&printed, args.output.unwrap_or(Format::Yaml));
     Ok(())
 }
 
@@ -126,7 +141,12 @@ fn merged(service: &Service, checked: &Checked) -> Option<Value> {
 }
 
 fn judged(checked: &Checked, objects: &Objects, now: Timestamp, show: Show) -> Value {
-    let seen = Seen { objects: children_seen(&checked.plan, objects), ..Seen::default() };
+    let writes = plan::diff_live(&checked.plan, objects, now).writes;
+    let seen = Seen {
+        objects: children_seen(&checked.plan, objects, now),
+        changes: writes.into_iter().map(|write| write.change).collect(),
+        ..Seen::default()
+    };
     let previous = serde_json::from_value(checked.facts.service["status"].clone()).ok();
     let judged =
         plan::judge(&checked.facts, checked.merged.as_ref(), &checked.plan, &seen, previous.as_ref(), now);
@@ -148,13 +168,26 @@ fn judged(checked: &Checked, objects: &Objects, now: Timestamp, show: Show) -> V
 }
 
 /// What a pass of the operator would see: its children with the status that `--cluster` gives them, and the rest of it.
-fn children_seen(plan: &Plan, objects: &Objects) -> Objects {
+/// A child that the pass changes has a new generation, so what was reported of the old one no longer holds.
+fn children_seen(plan: &Plan, objects: &Objects, now: Timestamp) -> Objects {
     let mut seen = objects.clone();
+    let diff = plan::diff_live(plan, objects, now);
     for child in plan.steps.iter().flat_map(|step| &step.objects) {
         let Ok(key) = ObjectKey::of(child) else { continue };
+        let known = objects.get_key(&key);
+        let is_whole =
+            known.is_some_and(|known| known.get("spec").is_some() || known.get("status").is_none());
+        if is_whole && diff.writes.iter().all(|write| write.change.key != key) {
+            continue;
+        }
         let mut child = child.clone();
-        if let Some(status) = objects.get_key(&key).and_then(|known| known.get("status")) {
-            child["status"] = status.clone();
+        if let Some(known) = known {
+            if let Some(status) = known.get("status") {
+                child["status"] = status.clone();
+            }
+            if let Some(generation) = known["metadata"]["generation"].as_i64() {
+                child["metadata"]["generation"] = json!(generation + 1);
+            }
         }
         let _ = seen.insert(child);
     }

@@ -1,5 +1,6 @@
 //! Documents to services: what is a service, what is another object, and what is at fault, with its line.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use api::admission::{Admitted, Request, admit};
@@ -95,12 +96,26 @@ pub(crate) fn for_cluster(paths: &[PathBuf]) -> Result<Vec<Value>, Vec<Problem>>
         for object in items(document.value) {
             let object = with_namespace(object);
             ObjectKey::of(&object).map_err(|error| vec![Problem::new(error.to_string()).in_file(&file)])?;
-            // What is present is present: an object that no API server would take is not refused here.
-            let stored = admit(&object, Request::default()).map_or(object, |admitted| admitted.object);
+            // What is present is present: an object that no API server would take is not refused here. A status alone
+            // is a report, not an object.
+            let stored = if object["spec"].is_null() {
+                object
+            } else {
+                admit(&object, Request::default()).map_or(object, |admitted| admitted.object)
+            };
             objects.push(stored);
         }
     }
     Ok(objects)
+}
+
+/// The namespaces that the objects are in. A cluster has an administrator who makes them; here nobody else would.
+pub(crate) fn namespaces(services: &[Service], others: &[Value]) -> Vec<Value> {
+    let objects = services.iter().map(|service| &service.object).chain(others);
+    let names: BTreeSet<&str> =
+        objects.filter_map(|object| object["metadata"]["namespace"].as_str()).collect();
+    let namespace = |name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    names.into_iter().map(namespace).collect()
 }
 
 /// The set that a plan is made from.
@@ -113,14 +128,20 @@ fn sort(inputs: Vec<Input>) -> Result<Documents, Vec<Problem>> {
     let mut problems = Vec::new();
     for Input { file, document } in inputs {
         let (marks, value) = (document.marks, document.value);
-        if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) && value["items"].is_array() {
-            documents.others.extend(items(value).into_iter().map(with_namespace));
-            continue;
-        }
-        match one(value, &file, marks) {
-            Ok(Document::Service(service)) => documents.services.push(*service),
-            Ok(Document::Other(object)) => documents.others.push(object),
-            Err(found) => problems.extend(found),
+        // What kubectl prints of several objects; its items have no lines of their own.
+        let is_list =
+            value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) && value["items"].is_array();
+        let all = if is_list {
+            items(value).into_iter().map(|item| (item, Marks::default())).collect()
+        } else {
+            vec![(value, marks)]
+        };
+        for (value, marks) in all {
+            match one(value, &file, marks) {
+                Ok(Document::Service(service)) => documents.services.push(*service),
+                Ok(Document::Other(object)) => documents.others.push(object),
+                Err(found) => problems.extend(found),
+            }
         }
     }
     if problems.is_empty() { Ok(documents) } else { Err(problems) }
@@ -189,6 +210,8 @@ fn checked(object: &Value, file: &Path, marks: &Marks) -> Result<Value, Vec<Prob
     let unknown = type_.map(|type_| shape::unknown_fields(type_, object)).unwrap_or_default();
     let mut problems: Vec<Problem> = unknown
         .into_iter()
+        // The record of managers has the names of fields as its own.
+        .filter(|field| !field.pointer.starts_with("/metadata/managedFields/"))
         .map(|field| {
             let problem = problem_at(file, marks, Some(&field.pointer), "unknown field");
             match field.nearest {
@@ -198,7 +221,13 @@ fn checked(object: &Value, file: &Path, marks: &Marks) -> Result<Value, Vec<Prob
         })
         .collect();
     let is_service = object["kind"] == Kind::Service.as_str();
-    let admitted = admit(object, Request::default());
+    // A dump has a status, which a server takes from controllers alone.
+    let mut written = object.clone();
+    let status = written.as_object_mut().and_then(|fields| fields.remove("status"));
+    let mut admitted = admit(&written, Request::default());
+    if let (Ok(admitted), Some(status)) = (&mut admitted, status) {
+        admitted.object["status"] = status;
+    }
     let causes = match &admitted {
         Ok(admitted) if is_service => main_container(&admitted.object),
         Ok(_) => Vec::new(),

@@ -17,12 +17,6 @@ pub(crate) fn run(args: Vec<String>) -> Result<(), Failure> {
     // One thread: hundreds of these may run on a laptop, each nearly always idle.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
-        let host = options.host.clone().unwrap_or_else(|| "0.0.0.0".to_owned());
-        let listener = TcpListener::bind((host.as_str(), options.port))
-            .await
-            .with_context(|| format!("cannot listen on {host}:{}", options.port))?;
-        let address = listener.local_addr().context("no address")?;
-        tracing::info!(%address, models = options.names().join(", "), "simulated engine: its answers are made up");
         let mut terminate = signal(SignalKind::terminate()).context("signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
         let stopped = async move {
@@ -31,6 +25,17 @@ pub(crate) fn run(args: Vec<String>) -> Result<(), Failure> {
                 _ = interrupt.recv() => {}
             }
         };
+        if options.headless {
+            tracing::info!("{}", options.worker_words());
+            stopped.await;
+            return Ok(());
+        }
+        let host = options.host.clone().unwrap_or_else(|| "0.0.0.0".to_owned());
+        let listener = TcpListener::bind((host.as_str(), options.port))
+            .await
+            .with_context(|| format!("cannot listen on {host}:{}", options.port))?;
+        let address = listener.local_addr().context("no address")?;
+        tracing::info!(%address, models = options.names().join(", "), "simulated engine: its answers are made up");
         sim::serve(options, listener, stopped).await.context("the engine ended")
     })?;
     Ok(())

@@ -19,6 +19,9 @@ use crate::services::{self, Documents, Service};
 /// How long engines get to end after Ctrl-C; a second Ctrl-C does not wait.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How many engines are listed by name.
+const LISTED: usize = 8;
+
 /// How often a starting engine's last log line is shown.
 const ENGINE_LINES_EVERY: Duration = Duration::from_secs(2);
 
@@ -62,7 +65,8 @@ async fn serve(
         });
     }
     let mut running = prepared.start().await.map_err(refusal)?;
-    for object in &others {
+    let namespaces = services::namespaces(&services, &others);
+    for object in namespaces.iter().chain(&others) {
         if let Err(error) = running.put(object).await {
             running.shut_down().await;
             return Err(refusal(error));
@@ -145,6 +149,7 @@ fn options(args: &Up) -> Result<Options, Failure> {
         speed: args.speed,
         policy: args.policy.clone(),
         exe: std::env::current_exe().context("the path of this program")?,
+        private_view: !args.rewrite_paths,
         grace: GRACE,
     })
 }
@@ -202,7 +207,15 @@ impl Talk {
 
     fn serving(self, running: &Running, progress: &Progress, at: Duration) {
         let endpoint = format!("http://{}", reachable(running.gateway));
-        let served: Vec<_> = progress.served().collect();
+        // The gateway takes the own path of a service without a router too.
+        let served: Vec<(&str, String, &str)> = progress
+            .served()
+            .map(|(service, url, model)| {
+                let url = url.map_or_else(|| format!("{endpoint}/{service}"), str::to_owned);
+                (service, url, model)
+            })
+            .collect();
+        let stages = progress.stages();
         match self.report {
             Report::Text => {
                 let mut out = std::io::stdout().lock();
@@ -210,8 +223,14 @@ impl Talk {
                 for (service, url, model) in &served {
                     let _ = writeln!(out, "service     {service}  {model}  {url}");
                 }
+                for stage in stages.iter().take(LISTED) {
+                    let _ = writeln!(out, "{:<12}{}  {}  {}", stage.role, stage.service, stage.pod, stage.address);
+                }
+                if let Some(more) = stages.len().checked_sub(LISTED).filter(|more| *more > 0) {
+                    let _ = writeln!(out, "            and {more} more");
+                }
                 if let Some((_, url, model)) = served.first() {
-                    let base = if served.len() == 1 { endpoint.as_str() } else { *url };
+                    let base = if served.len() == 1 { &endpoint } else { url };
                     let body = json!({"model": model, "messages": [{"role": "user", "content": "Hello!"}], "stream": true});
                     let _ = writeln!(
                         out,
@@ -231,6 +250,9 @@ impl Talk {
                 "engine": running.engine(), "volumes": running.volumes(),
                 "services": served.iter().map(|(service, url, model)| json!({"name": service, "url": url, "model": model}))
                     .collect::<Vec<_>>(),
+                "stages": stages.iter().map(|stage| json!({
+                    "role": stage.role, "service": stage.service, "pod": stage.pod, "address": stage.address,
+                })).collect::<Vec<_>>(),
             })),
         }
     }

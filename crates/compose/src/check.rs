@@ -23,13 +23,13 @@ pub(crate) fn check(merged: &Merged, facts: &Facts) -> Result<(), Error> {
         config.remove("inline");
     }
     let name = names::child_name(facts.name(), "-validation-");
-    let service = json!({
+    let mut service = json!({
         "apiVersion": API_VERSION,
         "kind": SERVICE_KIND,
         "metadata": {"name": format!("{name}{SUFFIX}"), "namespace": facts.namespace()},
-        "spec": spec,
     });
-    let Err(refusal) = admission::admit(&service, Request::default()) else { return Ok(()) };
+    service["spec"] = spec;
+    let Err(refusal) = admission::admit_owned(service, Request::default()) else { return Ok(()) };
     let causes = refusal.causes.into_iter().map(|finding| Cause {
         field: finding.violation.field.unwrap_or_else(|| "<nil>".to_owned()),
         message: finding.violation.detail,

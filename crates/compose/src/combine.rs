@@ -18,6 +18,7 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
     let mut service = layer::normal(&facts.service["spec"], "LLMInferenceService")?;
     let refs = base_refs(facts, &service)?;
     let resolved = resolve(&service, &refs)?;
+    let misfits = misfits(&resolved, &refs);
     // What a base says about the model's name wins even over the service: the defaulter has filled in the service's.
     if let Some(name) = resolved.pointer("/model/name") {
         service["model"]["name"] = name.clone();
@@ -47,7 +48,9 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
     let service_layer = layers.add(Origin::Service);
     put_over(&mut merged, service, service_layer)?;
     let spec = merged.unwrap_or_else(|| Layered::new(json!({}), service_layer));
-    finished(facts, spec, layers, service_layer, applied_configs, pins)
+    let mut merged = finished(facts, spec, layers, service_layer, applied_configs, pins)?;
+    merged.warnings.extend(misfits);
+    Ok(merged)
 }
 
 /// The specs of `configs` merged, later ones over earlier ones; nothing else is done.
@@ -65,7 +68,8 @@ pub fn render(config: &Value, facts: &Facts) -> Result<Value, Error> {
     const CONFIG: LayerId = 0;
     const NOBODY: LayerId = 1;
     let scope = data::Scope::new(facts, &config["spec"]);
-    let parts = json!({"metadata": config["metadata"], "spec": layer::normal(&config["spec"], "config")?});
+    let spec = layer::normal(&config["spec"], "config")?;
+    let parts = Value::from_iter([("metadata", config["metadata"].clone()), ("spec", spec)]);
     let mut document = Layered::new(parts, CONFIG);
     template::render(&mut document, Some(&facts.service), &scope, NOBODY)?;
     let mut rendered = config.clone();
@@ -87,15 +91,34 @@ fn base_refs(facts: &Facts, service: &Value) -> Result<Vec<Found>, Error> {
         .collect()
 }
 
-/// What decides which presets are needed: the service with its baseRefs over it.
+/// What decides which presets are needed: the service with its baseRefs over it, as far as [`select`] looks at them.
 fn resolve(service: &Value, refs: &[Found]) -> Result<Value, Error> {
-    let mut resolved = Layered::new(service.clone(), 0);
+    let mut resolved = Layered::new(layer::decisive(service), 0);
     for found in refs {
         resolved
-            .merge(layer::spec_type(), layer::overlay(found.spec.as_ref().clone()), 0)
+            .merge(layer::spec_type(), layer::overlay(layer::decisive(&found.spec)), 0)
             .map_err(merge_failed)?;
     }
     Ok(resolved.value)
+}
+
+/// Configs of an accelerator that leave pods of this service to another one.
+fn misfits(resolved: &Value, refs: &[Found]) -> Vec<Warning> {
+    let has = |pointer: &str| resolved.pointer(pointer).is_some_and(|pod| !pod.is_null());
+    let shape = (has("/worker") || has("/prefill/worker"), has("/prefill"));
+    let of = |topology: &String| (topology.contains("multi-node"), topology.ends_with("-pd"));
+    refs.iter()
+        .enumerate()
+        .filter(|(_, found)| !found.topologies.is_empty() && !found.topologies.iter().any(|t| of(t) == shape))
+        .map(|(index, found)| Warning {
+            field: format!("/spec/baseRefs/{index}/name"),
+            message: format!(
+                "{} is for {}, and this service has other pods: what it does not name keeps the image of its preset",
+                found.name,
+                found.topologies.join(", ")
+            ),
+        })
+        .collect()
 }
 
 fn put_over(merged: &mut Option<Layered>, spec: Value, id: LayerId) -> Result<(), Error> {
@@ -125,7 +148,7 @@ fn finished(
     let mut written = finish::Written::new();
     finish::before_templates(&mut spec_value, facts.name(), &mut written);
     let mut document = Layered {
-        value: json!({"metadata": metadata, "spec": spec_value}),
+        value: Value::from_iter([("metadata", metadata), ("spec", spec_value)]),
         origin: Node::Map(service_layer, [("spec".to_owned(), spec.origin)].into()),
         replaced: Vec::new(),
     };

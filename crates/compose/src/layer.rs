@@ -25,6 +25,20 @@ pub(crate) fn normal(spec: &Value, whose: &str) -> Result<Value, Error> {
         .map_err(|error| Error::FixMerge { reason: format!("{whose}: spec.{error}") })
 }
 
+/// What of a spec decides about presets: all but what stands in the pod specs of workloads, by far the most of it.
+pub(crate) fn decisive(spec: &Value) -> Value {
+    let parts = spec.as_object().into_iter().flatten().filter_map(|(name, part)| {
+        let part = match name.as_str() {
+            "template" => return None,
+            "worker" if part.is_object() => json!({}),
+            "prefill" if part.is_object() => decisive(part),
+            _ => part.clone(),
+        };
+        Some((name.clone(), part))
+    });
+    Value::Object(parts.collect())
+}
+
 /// What of a normal spec goes over the layers below.
 pub(crate) fn overlay(mut spec: Value) -> Value {
     for pointer in PODS {

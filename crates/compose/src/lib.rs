@@ -18,6 +18,7 @@
 //! ```
 //!
 //! Nothing here talks to a cluster, reads a clock or a file.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod check;
 mod combine;
@@ -53,4 +54,8 @@ pub fn compose(facts: &Facts) -> Result<Merged, Error> {
 }
 
 #[cfg(test)]
+mod seed_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod warning_tests;

@@ -1,12 +1,13 @@
 //! Where a config is: in the service's namespace, in the system namespace, or compiled in.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use api::v1alpha2::{API_VERSION, CONFIG_KIND};
 use api::{admission, shape};
 use serde_json::Value;
 
+use crate::presets::Preset;
 use crate::{Error, Facts, layer, presets};
 
 /// A config that was found.
@@ -18,18 +19,33 @@ pub(crate) struct Found {
     pub(crate) stored: bool,
     /// Its spec as Go writes it.
     pub(crate) spec: Cow<'static, Value>,
+    /// The shapes of services it says it is for; empty if it does not say.
+    pub(crate) topologies: Vec<String>,
 }
 
-/// The embedded presets' specs as an API server would have stored them, in the order of [`presets::all`].
-static EMBEDDED: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| {
-    presets::all()
-        .iter()
-        .filter_map(|preset| {
-            let stored = admission::admit(&preset.document, admission::Request::default()).ok()?;
-            Some((preset.name, layer::normal(&stored.object["spec"], preset.name).ok()?))
-        })
-        .collect()
-});
+/// Where accelerator configs say which shapes of services they are for, as a JSON list.
+const TOPOLOGIES: &str = "opendatahub.io/supported-topologies";
+
+fn topologies(config: &Value) -> Vec<String> {
+    let text = config["metadata"]["annotations"].get(TOPOLOGIES).and_then(Value::as_str);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// The embedded presets' specs as an API server would have stored them, in the order of [`presets::all`]. Each is made
+/// when it is first needed: most services need a few of them.
+static EMBEDDED: LazyLock<Vec<OnceLock<Option<Value>>>> =
+    LazyLock::new(|| presets::all().iter().map(|_| OnceLock::new()).collect());
+
+/// The embedded preset of that name, and its spec.
+fn embedded(name: &str) -> Option<(&'static Preset, &'static Value)> {
+    let index = presets::all().iter().position(|preset| preset.name == name)?;
+    let preset = &presets::all()[index];
+    let spec = EMBEDDED.get(index)?.get_or_init(|| {
+        let stored = admission::admit(&preset.document, admission::Request::default()).ok()?;
+        layer::normal(&stored.object["spec"], preset.name).ok()
+    });
+    Some((preset, spec.as_ref()?))
+}
 
 /// How many similar names an error offers.
 const OFFERED: usize = 3;
@@ -50,16 +66,18 @@ pub(crate) fn find(
                 namespace: namespace.to_owned(),
                 stored: true,
                 spec: Cow::Owned(layer::normal(&config["spec"], &whose)?),
+                topologies: topologies(config),
             });
         }
     }
     let suffix = preset.or_else(|| name.strip_prefix(facts.config_prefix.as_str()));
-    if let Some((_, spec)) = suffix.and_then(|suffix| EMBEDDED.iter().find(|(known, _)| *known == suffix)) {
+    if let Some((preset, spec)) = suffix.and_then(embedded) {
         return Ok(Found {
             name: name.to_owned(),
             namespace: facts.system_namespace.clone(),
             stored: false,
             spec: Cow::Borrowed(spec),
+            topologies: topologies(&preset.document),
         });
     }
     Err(Error::ConfigNotFound {

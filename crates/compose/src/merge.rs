@@ -124,6 +124,16 @@ impl Node {
     }
 }
 
+/// Extends a JSON pointer by a key.
+pub(crate) fn push_step(pointer: &mut String, key: &str) {
+    pointer.push('/');
+    if key.contains(['~', '/']) {
+        pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+    } else {
+        pointer.push_str(key);
+    }
+}
+
 struct Walk<'w> {
     layer: LayerId,
     pointer: String,
@@ -133,8 +143,7 @@ struct Walk<'w> {
 impl Walk<'_> {
     fn within<T>(&mut self, key: &str, work: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.pointer.len();
-        self.pointer.push('/');
-        self.pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        push_step(&mut self.pointer, key);
         let outcome = work(self);
         self.pointer.truncate(length);
         outcome
@@ -258,7 +267,7 @@ impl Walk<'_> {
         if overlay.is_empty() {
             return Ok(());
         }
-        let before: Vec<Value> = base.iter().map(|item| item[merge_key].clone()).collect();
+        let before = base.len();
         let wanted: Vec<Value> = overlay.iter().map(|item| item[merge_key].clone()).collect();
         let origins = origin.items(base.len());
         for (theirs, key) in overlay.into_iter().zip(&wanted) {
@@ -278,7 +287,7 @@ impl Walk<'_> {
                 }
             }
         }
-        let order = order(base, merge_key, &before, &wanted);
+        let order = order(base, merge_key, before, &wanted);
         let mut items: Vec<Option<Value>> = std::mem::take(base).into_iter().map(Some).collect();
         let mut nodes: Vec<Option<Node>> = std::mem::take(origins).into_iter().map(Some).collect();
         for index in order {
@@ -289,20 +298,21 @@ impl Walk<'_> {
     }
 }
 
-/// The order of a merged list, as indexes into `merged`: items of the overlay in its order; an item that only the base
+/// The order of a merged list, as indexes into `merged`, whose first `before` items were there before: items of the overlay in its order; an item that only the base
 /// has goes before an overlay's item if that one stood after it in the base, and else comes last.
-fn order(merged: &[Value], merge_key: &str, before: &[Value], wanted: &[Value]) -> Vec<usize> {
-    let place = |list: &[Value], key: &Value| list.iter().position(|known| known == key);
+fn order(merged: &[Value], merge_key: &str, before: usize, wanted: &[Value]) -> Vec<usize> {
     let key = |index: usize| &merged[index][merge_key];
+    let rank = |key: &Value| wanted.iter().position(|known| known == key);
+    let old_place = |index: usize| (0..before).find(|old| key(*old) == key(index));
     let (mut theirs, ours): (Vec<usize>, Vec<usize>) =
         (0..merged.len()).partition(|index| wanted.contains(key(*index)));
-    theirs.sort_by_key(|index| place(wanted, key(*index)));
+    theirs.sort_by_cached_key(|index| rank(key(*index)));
     let mut ordered = Vec::with_capacity(merged.len());
     let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
     loop {
         match (ours.peek(), theirs.peek()) {
             (Some(left), Some(right)) => {
-                let stays_before = match (place(before, key(*left)), place(before, key(*right))) {
+                let stays_before = match (old_place(*left), old_place(*right)) {
                     (Some(left), Some(right)) => left < right,
                     _ => false,
                 };

@@ -1,4 +1,6 @@
-//! The presets that are compiled in. They stand in for objects that a cluster does not have.
+//! The configs that are compiled in. They stand in for objects that a cluster does not have.
+//!
+//! Most are presets, which the shape of a service chooses. Those that end with the name of an accelerator are for baseRefs.
 
 use std::sync::LazyLock;
 
@@ -24,6 +26,14 @@ const SOURCES: &[(&str, &str)] = &[
         "config-llm-decode-worker-pipeline-parallel",
         include_str!("../presets/config-llm-decode-worker-pipeline-parallel.yaml"),
     ),
+    (
+        "config-llm-multi-node-pd-template-nvidia-cuda",
+        include_str!("../presets/config-llm-multi-node-pd-template-nvidia-cuda.yaml"),
+    ),
+    (
+        "config-llm-multi-node-template-nvidia-cuda",
+        include_str!("../presets/config-llm-multi-node-template-nvidia-cuda.yaml"),
+    ),
     ("config-llm-prefill-template", include_str!("../presets/config-llm-prefill-template.yaml")),
     (
         "config-llm-prefill-worker-data-parallel",
@@ -39,7 +49,28 @@ const SOURCES: &[(&str, &str)] = &[
         "config-llm-scheduler-latency-predictor",
         include_str!("../presets/config-llm-scheduler-latency-predictor.yaml"),
     ),
+    (
+        "config-llm-single-node-pd-template-nvidia-cuda",
+        include_str!("../presets/config-llm-single-node-pd-template-nvidia-cuda.yaml"),
+    ),
+    (
+        "config-llm-single-node-template-nvidia-cuda",
+        include_str!("../presets/config-llm-single-node-template-nvidia-cuda.yaml"),
+    ),
     ("config-llm-template", include_str!("../presets/config-llm-template.yaml")),
+    ("config-llm-template-amd-rocm", include_str!("../presets/config-llm-template-amd-rocm.yaml")),
+    ("config-llm-template-cpu", include_str!("../presets/config-llm-template-cpu.yaml")),
+    (
+        "config-llm-template-ibm-spyre-ppc64le",
+        include_str!("../presets/config-llm-template-ibm-spyre-ppc64le.yaml"),
+    ),
+    (
+        "config-llm-template-ibm-spyre-s390x",
+        include_str!("../presets/config-llm-template-ibm-spyre-s390x.yaml"),
+    ),
+    ("config-llm-template-ibm-spyre-x86", include_str!("../presets/config-llm-template-ibm-spyre-x86.yaml")),
+    ("config-llm-template-intel-gaudi", include_str!("../presets/config-llm-template-intel-gaudi.yaml")),
+    ("config-llm-template-nvidia-cuda", include_str!("../presets/config-llm-template-nvidia-cuda.yaml")),
     ("config-llm-tokenizer", include_str!("../presets/config-llm-tokenizer.yaml")),
     ("config-llm-tracing", include_str!("../presets/config-llm-tracing.yaml")),
     ("config-llm-worker-data-parallel", include_str!("../presets/config-llm-worker-data-parallel.yaml")),

@@ -5,14 +5,22 @@
 //! its quotes. Constructs that begin in one string and end in another are rendered the way KServe does it, over the
 //! whole text.
 
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::ops::Deref;
+use std::sync::LazyLock;
+
 use gotmpl::{Cause, Functions, MissingKey, Template, Value as GoValue};
 use serde_json::{Map, Value};
 
-use crate::merge::{LayerId, Layered, Node};
-use crate::{Error, Warning, data, go_json};
+use crate::merge::{LayerId, Layered, Node, push_step};
+use crate::{Error, Warning, data, go_json, presets};
 
 /// What an item renders to that is to be left out of its list if it is otherwise empty.
 pub(crate) const OMIT: char = '\u{f8ff}';
+
+/// The name of every template, as KServe's error messages have it.
+const NAME: &str = "config";
 
 /// A string that holds a template.
 struct Text {
@@ -23,7 +31,46 @@ struct Text {
     is_users: bool,
     /// How KServe says that something follows it: as an array's element, or as an object's pair.
     place: &'static str,
-    template: Result<Template, gotmpl::Error>,
+    template: Result<Parsed, gotmpl::Error>,
+}
+
+/// A template of this text alone, or one that is known.
+enum Parsed {
+    Own(Template),
+    Known(&'static Template),
+}
+
+impl Deref for Parsed {
+    type Target = Template;
+
+    fn deref(&self) -> &Template {
+        match self {
+            Parsed::Own(template) => template,
+            Parsed::Known(template) => template,
+        }
+    }
+}
+
+/// The templates in the strings of the embedded presets, by their text. Whoever composes has most of them.
+static KNOWN: LazyLock<HashMap<&'static str, Template>> = LazyLock::new(|| {
+    let mut known = HashMap::new();
+    presets::all().iter().for_each(|preset| add_templates(&preset.document["spec"], &mut known));
+    known
+});
+
+fn add_templates(value: &'static Value, known: &mut HashMap<&'static str, Template>) {
+    match value {
+        Value::String(text) if text.contains("{{") => {
+            let mut json = String::new();
+            go_json::write_string(&mut json, text);
+            if let Ok(template) = Template::parse(NAME, &json, data::FUNCTIONS) {
+                known.insert(text, template);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| add_templates(item, known)),
+        Value::Object(fields) => fields.values().for_each(|field| add_templates(field, known)),
+        _ => {}
+    }
 }
 
 /// What rendering did.
@@ -141,7 +188,7 @@ fn collect(
                 let mut rest = None;
                 let child = origin.at("", Some(index), &mut rest);
                 let length = pointer.len();
-                pointer.push_str(&format!("/{index}"));
+                let _ = write!(pointer, "/{index}");
                 collect(item, child, service, pointer, true, texts);
                 pointer.truncate(length);
             }
@@ -151,8 +198,7 @@ fn collect(
                 let mut rest = None;
                 let child = origin.at(key, None, &mut rest);
                 let length = pointer.len();
-                pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                push_step(pointer, key);
                 if key.contains("{{") {
                     texts.push(Text::new(key, pointer, *child == Node::From(service), false));
                 }
@@ -168,7 +214,10 @@ impl Text {
     fn new(text: &str, pointer: &str, is_users: bool, in_list: bool) -> Text {
         let mut json = String::with_capacity(text.len() + 16);
         go_json::write_string(&mut json, text);
-        let template = Template::parse("config", &json, data::FUNCTIONS);
+        let template = match KNOWN.get(text) {
+            Some(known) => Ok(Parsed::Known(known)),
+            None => Template::parse(NAME, &json, data::FUNCTIONS).map(Parsed::Own),
+        };
         Text {
             pointer: pointer.to_owned(),
             json,
@@ -249,7 +298,7 @@ fn reason(error: &gotmpl::Error) -> &str {
 /// KServe's way. `None` if that does not work either.
 fn render_whole<'a>(document: &Value, root: &GoValue<'a>, functions: &Functions<'a>) -> Option<Value> {
     let text = go_json::write(document);
-    let template = Template::parse("config", &text, data::FUNCTIONS).ok()?;
+    let template = Template::parse(NAME, &text, data::FUNCTIONS).ok()?;
     let rendered = template.render(root, functions, MissingKey::Error).ok()?;
     serde_json::from_str(&rendered).ok()
 }

@@ -148,7 +148,7 @@ fn pods_of_a_group_know_their_place_without_a_shell() {
 
 #[test]
 fn all_presets_are_accepted_by_an_api_server_and_named_after_their_file() {
-    assert_eq!(presets::all().len(), 14);
+    assert_eq!(presets::all().len(), 25);
     for preset in presets::all() {
         assert_eq!(preset.document["metadata"]["name"], format!("kserve-{}", preset.name));
         if let Err(refusal) = api::admission::admit(&preset.document, api::admission::Request::default()) {

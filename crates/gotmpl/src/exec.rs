@@ -14,6 +14,11 @@ use crate::{Cause, Error, Functions, MissingKey, Template, print};
 
 /// Templates that call each other deeper than this would exhaust the stack. Go allows more.
 const MAX_DEPTH: usize = 500;
+/// The same for blocks and templates together: a template that calls itself does so from within an `if`.
+const MAX_LISTS: usize = 1_000;
+/// Nodes, arguments and rounds of loops that one rendering may evaluate. Go has no bound, and a template that anybody may
+/// write can loop for years there.
+const MAX_STEPS: usize = 1_000_000;
 
 /// Why evaluation left the usual way.
 pub(crate) enum Leave {
@@ -40,6 +45,9 @@ pub(crate) fn render<'a>(
         variables: vec![("$", data.clone())],
         place: Place { at: 0, context: Context::List },
         depth: 0,
+        lists: 0,
+        steps: 0,
+        bytes: 0,
     };
     let Some(root) = template.trees.get(&template.name) else {
         return Err(Error::parse(format!("template: {}: incomplete or empty template", template.name)));
@@ -77,6 +85,12 @@ struct Run<'t, 'f, 'a> {
     variables: Vec<(&'t str, Value<'a>)>,
     place: Place<'t>,
     depth: usize,
+    /// Lists of nodes that are being evaluated, one within the other.
+    lists: usize,
+    /// What was evaluated so far.
+    steps: usize,
+    /// Text that was printed or copied so far.
+    bytes: usize,
 }
 
 impl<'t, 'a> Run<'t, '_, 'a> {
@@ -114,25 +128,61 @@ impl<'t, 'a> Run<'t, '_, 'a> {
         self.at(operand.at, Context::Word(&operand.word));
     }
 
+    // ---- limits ----
+
+    fn step(&mut self) -> Done<()> {
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return self.fail(format!("exceeded maximum number of steps ({MAX_STEPS})"));
+        }
+        Ok(())
+    }
+
+    /// A value that was made or copied. Of lists and maps only the reference is.
+    fn made(&mut self, value: Value<'a>) -> Done<Value<'a>> {
+        if let Value::String(Cow::Owned(text)) = &value {
+            self.count_bytes(text.len())?;
+        }
+        Ok(value)
+    }
+
+    fn count_bytes(&mut self, bytes: usize) -> Done<()> {
+        self.bytes += bytes;
+        if self.bytes > print::MAX_BYTES {
+            return self.fail(format!("exceeded maximum length of text ({} bytes)", print::MAX_BYTES));
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, text: &str) -> Done<()> {
+        self.count_bytes(text.len())?;
+        self.output.push_str(text);
+        Ok(())
+    }
+
     // ---- nodes ----
 
     fn list(&mut self, dot: &Value<'a>, list: &'t List) -> Done<()> {
-        list.nodes.iter().try_for_each(|node| self.node(dot, node))
+        if self.lists == MAX_LISTS {
+            return self.fail(format!("exceeded maximum depth of blocks ({MAX_LISTS})"));
+        }
+        self.lists += 1;
+        let outcome = list.nodes.iter().try_for_each(|node| self.node(dot, node));
+        self.lists -= 1;
+        outcome
     }
 
     fn node(&mut self, dot: &Value<'a>, node: &'t Node) -> Done<()> {
         self.at(node.at(), Context::Node(node));
+        self.step()?;
         match node {
-            Node::Text { text, .. } => {
-                self.output.push_str(text);
-                Ok(())
-            }
+            Node::Text { text, .. } => self.print(text),
             Node::Action { pipe, .. } => {
                 let value = self.pipeline(dot, pipe)?;
                 if pipe.variables.is_empty() {
                     self.at(node.at(), Context::Node(node));
                     match print::printable(&value) {
-                        Some(text) => self.output.push_str(&text),
+                        Some(text) => self.print(&text)?,
                         None => {
                             return self.fail(format!("can't print {node} of type {}", value.type_name()));
                         }
@@ -176,6 +226,7 @@ impl<'t, 'a> Run<'t, '_, 'a> {
         let (value, _) = self.pipeline(dot, &branch.pipe)?.indirect();
         let mark = self.variables.len();
         let once = |run: &mut Self, index: Value<'a>, item: &Value<'a>| -> Done<()> {
+            run.step()?;
             run.set_loop_variables(&branch.pipe, index, item)?;
             let outcome = run.list(item, &branch.list);
             run.variables.truncate(mark);
@@ -297,7 +348,9 @@ impl<'t, 'a> Run<'t, '_, 'a> {
         self.at(pipe.at, Context::Pipe(pipe));
         let mut value = None;
         for command in &pipe.commands {
-            value = Some(self.command(dot, command, value)?.concrete());
+            self.step()?;
+            let outcome = self.command(dot, command, value)?.concrete();
+            value = Some(self.made(outcome)?);
         }
         let value = value.unwrap_or_default();
         for name in &pipe.variables {

@@ -1,7 +1,7 @@
 //! `printf`, as Go's `fmt` does it.
 
 use crate::literal::{is_printable, quote_with};
-use crate::print::{Style, write_plain};
+use crate::print::{MAX_BYTES, Style, write_plain};
 use crate::value::Value;
 
 #[derive(Debug, Default, Clone)]
@@ -46,7 +46,7 @@ struct Printer<'p, 'a> {
 
 impl Printer<'_, '_> {
     fn run(&mut self) {
-        while self.at < self.chars.len() {
+        while self.at < self.chars.len() && self.out.len() <= MAX_BYTES {
             let c = self.chars[self.at];
             self.at += 1;
             if c == '%' {
@@ -268,34 +268,40 @@ fn format_arg(arg: &Value<'_>, verb: char, flags: &Flags, depth: usize) -> Strin
             _ => "0xc000000000".to_owned(),
         },
         Value::List(list) => {
-            let items: Vec<String> =
-                list.items.iter().map(|item| format_arg(item, verb, flags, depth + 1)).collect();
-            format!("[{}]", items.join(" "))
+            let items = list.items.iter().map(|item| format_arg(item, verb, flags, depth + 1));
+            format!("[{}]", spaced(items))
         }
         Value::Map(map) => {
-            let entries: Vec<String> = map
-                .entries
-                .iter()
-                .map(|(key, item)| {
-                    let key = string(&Value::String(key.clone()), key, verb, flags);
-                    format!("{key}:{}", format_arg(item, verb, flags, depth + 1))
-                })
-                .collect();
-            format!("map[{}]", entries.join(" "))
+            let entries = map.entries.iter().map(|(key, item)| {
+                let key = string(&Value::String(key.clone()), key, verb, flags);
+                format!("{key}:{}", format_arg(item, verb, flags, depth + 1))
+            });
+            format!("map[{}]", spaced(entries))
         }
         Value::Struct(data) => {
-            let fields: Vec<String> = data
-                .field_names()
-                .iter()
-                .map(|name| {
-                    let value = format_arg(&data.field(name).unwrap_or_default(), verb, flags, depth + 1);
-                    if flags.plus && verb == 'v' { format!("{name}:{value}") } else { value }
-                })
-                .collect();
-            format!("{{{}}}", fields.join(" "))
+            let fields = data.field_names().into_iter().map(|name| {
+                let value = format_arg(&data.field(&name).unwrap_or_default(), verb, flags, depth + 1);
+                if flags.plus && verb == 'v' { format!("{name}:{value}") } else { value }
+            });
+            format!("{{{}}}", spaced(fields))
         }
         Value::Function(_) => "0x1000000".to_owned(),
     }
+}
+
+/// The words with a space between them, as far as a text may go.
+fn spaced(words: impl Iterator<Item = String>) -> String {
+    let mut out = String::new();
+    for (i, word) in words.enumerate() {
+        if i > 0 {
+            out.push(' ');
+        }
+        out.push_str(&word);
+        if out.len() > MAX_BYTES {
+            break;
+        }
+    }
+    out
 }
 
 fn string(arg: &Value<'_>, text: &str, verb: char, flags: &Flags) -> String {

@@ -480,5 +480,9 @@ fn is_alphanumeric(c: char) -> bool {
 
 /// As Go's `%#U` prints a character.
 fn code_point(c: char) -> String {
-    if c.is_control() { format!("U+{:04X}", c as u32) } else { format!("U+{:04X} '{c}'", c as u32) }
+    if crate::literal::is_printable(c) {
+        format!("U+{:04X} '{c}'", c as u32)
+    } else {
+        format!("U+{:04X}", c as u32)
+    }
 }

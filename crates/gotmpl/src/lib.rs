@@ -15,6 +15,7 @@
 //! ```
 //!
 //! What it does not have: channels and iterator functions to range over, and data whose maps have other keys than strings.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod ast;
 mod builtins;

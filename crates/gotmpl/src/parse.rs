@@ -9,6 +9,8 @@ use crate::{Error, builtins};
 
 /// Nested parentheses and blocks beyond this are refused, as they would exhaust the stack.
 const MAX_DEPTH: usize = 200;
+/// Variables that can be seen from one place; each use of one looks through all.
+const MAX_VARIABLES: usize = 1_000;
 
 /// Name → tree, of the template itself and of all that it defines.
 pub(crate) type Trees = HashMap<String, List>;
@@ -341,14 +343,12 @@ impl<'t> Parser<'t> {
             if matches!(next.kind, Kind::Assign | Kind::Declare) {
                 pipe.is_assign = next.kind == Kind::Assign;
                 self.next += 1;
-                pipe.variables.push(variable.text.to_string());
-                self.variables.push(variable.text.into_owned());
+                self.declare(&mut pipe, variable)?;
                 break;
             }
             if next.kind == Kind::Char && next.text == "," {
                 self.next += 1;
-                pipe.variables.push(variable.text.to_string());
-                self.variables.push(variable.text.into_owned());
+                self.declare(&mut pipe, variable)?;
                 if context == "range" && pipe.variables.len() < 2 {
                     match self.peek_non_space().kind {
                         Kind::Variable | Kind::RightDelim | Kind::RightParen => continue,
@@ -386,6 +386,15 @@ impl<'t> Parser<'t> {
                 _ => return self.unexpected(&token, context),
             }
         }
+    }
+
+    fn declare(&mut self, pipe: &mut Pipe, variable: Token<'_>) -> Result<(), Error> {
+        if self.variables.len() == MAX_VARIABLES {
+            return self.error(format!("more than {MAX_VARIABLES} variables"));
+        }
+        pipe.variables.push(variable.text.to_string());
+        self.variables.push(variable.text.into_owned());
+        Ok(())
     }
 
     fn check_pipeline(&self, pipe: &Pipe, context: &str) -> Result<(), Error> {

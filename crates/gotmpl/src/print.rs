@@ -4,6 +4,10 @@ use crate::value::Value;
 
 pub(crate) use crate::format::sprintf;
 
+/// Bytes of text that one rendering may print and copy. What makes a text stops soon after it has become longer, and
+/// whoever asked for it fails.
+pub(crate) const MAX_BYTES: usize = 8 << 20;
+
 /// What an action prints; `None` for functions, which cannot be printed.
 pub(crate) fn printable(value: &Value<'_>) -> Option<String> {
     match value {
@@ -34,6 +38,9 @@ pub(crate) enum Style {
 }
 
 pub(crate) fn write_plain(out: &mut String, value: &Value<'_>, style: Style, depth: usize) {
+    if out.len() > MAX_BYTES {
+        return;
+    }
     match value {
         Value::Nothing | Value::Any(None) => out.push_str("<nil>"),
         Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
@@ -131,6 +138,13 @@ pub(crate) fn sprint_printable(args: &[Value<'_>]) -> String {
 
 /// `println`: spaces between all, and a newline.
 pub(crate) fn sprintln(args: &[Value<'_>]) -> String {
-    let words: Vec<String> = args.iter().map(plain).collect();
-    format!("{}\n", words.join(" "))
+    let mut out = String::new();
+    for (i, arg) in args.iter().enumerate() {
+        if i > 0 {
+            out.push(' ');
+        }
+        write_plain(&mut out, arg, Style::Plain, 0);
+    }
+    out.push('\n');
+    out
 }

@@ -69,3 +69,37 @@ fn errors_are_worded_as_go_words_them() {
         assert_eq!(render(text, &data).expect_err(text).message, want, "{text}");
     }
 }
+
+#[test]
+fn a_template_can_neither_loop_for_ever_nor_fill_the_memory() {
+    let data = json!({"list": [1, 2, 3]});
+    let deep = format!("{}{}", "{{ if true }}".repeat(150), "{{ end }}".repeat(150));
+    let cases = [
+        ("{{ range 999999999999 }}{{ end }}".to_owned(), "steps"),
+        ("{{ define `a` }}{{ template `a` }}{{ template `a` }}{{ end }}{{ template `a` }}".to_owned(), "depth"),
+        (
+            "{{ define `a` }}{{ if . }}{{ template `a` (slice . 1) }}{{ template `a` (slice . 1) }}{{ end }}{{ end }}\
+             {{ template `a` `0123456789012345678901234567890123456789` }}"
+                .to_owned(),
+            "steps",
+        ),
+        ("{{ $x := `ab` }}{{ range 40 }}{{ $x = print $x $x }}{{ end }}".to_owned(), "length"),
+        ("{{ range 999 }}{{ printf `%999999d` 1 }}{{ end }}".to_owned(), "length"),
+        (format!("{{{{ printf `{}` 1 }}}}", "%999999[1]d".repeat(9999)), "length"),
+        ("{{ printf `%999999v` .list | len }}".to_owned(), ""),
+        ("{{ $x := printf `%999999d` 1 }}{{ range 999999 }}{{ $x | len }}{{ end }}".to_owned(), "length"),
+        (format!("{{{{ define `a` }}}}{deep}{{{{ end }}}}{{{{ template `a` }}}}"), ""),
+        (format!("{{{{ define `a` }}}}{}{{{{ template `a` }}}}{}{{{{ end }}}}{{{{ template `a` }}}}",
+            "{{ if true }}".repeat(150), "{{ end }}".repeat(150)), "depth"),
+        ("{{ $v := 1 }}".repeat(1_001), "variables"),
+    ];
+    for (text, limit) in cases {
+        let shown = &text[..text.len().min(80)];
+        match render(&text, &data) {
+            Ok(_) => assert_eq!(limit, "", "{shown}"),
+            Err(error) => {
+                assert!(!limit.is_empty() && error.message.contains(limit), "{shown}: {}", error.message);
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! [`Objects`] is what every decision takes and gives: an ordered set of JSON documents. The other modules are narrow
 //! readers of kinds that others define, one file per API group. They name the fields we read or write; every other
 //! field is kept in `rest` and comes out again, so a document of a newer release survives a round trip.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 pub mod autoscaling;
 mod crds;

@@ -1,26 +1,32 @@
-//! Structural schemas, as CustomResourceDefinitions carry them: pruning, defaults, validation.
+//! Structural schemas, as CustomResourceDefinitions carry them: pruning, defaults, validation, CEL rules.
 //!
 //! Goes in: the `openAPIV3Schema` of a CRD version, once, and then documents. Comes out: the document without what the
 //! schema does not know, with what it defaults, and the list of what is wrong with it, in the API server's words. The
 //! same engine serves the local API server (any CRD) and `render` (ours), so both give one verdict.
 //!
-//! CEL rules are not evaluated here: [`Schema::rules`] says which rule applies to which value, and the caller brings the
-//! evaluator.
+//! The order is an API server's: [`prune`], [`drop_nulls`], [`apply_defaults`], [`validate`], and [`check_rules`] if
+//! nothing that [`blocks_rules`] was found.
 
+mod cel;
+mod combine;
 mod fill;
 mod parse;
 mod rules;
 mod validate;
+mod values;
+mod violation;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use regex::Regex;
 use serde_json::{Number, Value};
 
+pub use cel::Rule;
 pub use fill::{apply_defaults, drop_nulls, prune};
-pub use parse::ParseError;
-pub use rules::{AppliedRule, blocks_rules};
-pub use validate::{Violation, ViolationType, validate};
+pub use parse::{ParseError, Pattern};
+pub use rules::{RuledValue, check_rules, ruled_values};
+pub use validate::validate;
+pub use violation::{Violation, ViolationType, blocks_rules, printed, quoted};
 
 /// One node of a structural schema.
 #[derive(Debug, Clone, Default)]
@@ -28,11 +34,11 @@ pub struct Schema {
     /// What the value is; `None` where the schema does not say.
     pub kind: Option<Kind>,
     /// Known fields of an object.
-    pub properties: BTreeMap<String, Schema>,
+    pub properties: BTreeMap<String, Arc<Schema>>,
     /// Schema of the values of a map; `None` if the object is no map.
-    pub additional: Option<Box<Schema>>,
+    pub additional: Option<Arc<Schema>>,
     /// Schema of the items of a list.
-    pub items: Option<Box<Schema>>,
+    pub items: Option<Arc<Schema>>,
     /// Fields that must be there.
     pub required: Vec<String>,
     /// The only values allowed; empty allows all.
@@ -51,16 +57,22 @@ pub struct Schema {
     pub list: ListType,
     /// `x-kubernetes-map-type: atomic`: server-side apply replaces the object whole.
     pub atomic_map: bool,
-    /// Limits of numbers, texts, lists and objects.
-    pub limits: Limits,
+    /// Limits of numbers, texts, lists and objects; `None` where there are none.
+    pub limits: Option<Box<Limits>>,
+    /// What `allOf`, `anyOf`, `oneOf` and `not` ask for; `None` where there are none.
+    pub combinations: Option<Arc<Combinations>>,
     /// The named text format (`int32`, `date-time`, …).
     pub format: Option<String>,
     /// Regular expression a text must match.
-    pub pattern: Option<Pattern>,
+    pub pattern: Option<Arc<Pattern>>,
     /// CEL rules on this value.
     pub validations: Vec<Rule>,
+    /// Whether there are CEL rules here or below.
+    pub has_rules: bool,
     /// The description, if the schema carries one.
     pub description: Option<String>,
+    /// Whether it, or anything below it, has a default.
+    has_defaults: bool,
 }
 
 /// JSON types as schemas name them.
@@ -93,7 +105,7 @@ pub enum ListType {
 }
 
 /// Limits; `None` is no limit.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Limits {
     /// Smallest number.
     pub minimum: Option<Number>,
@@ -103,6 +115,8 @@ pub struct Limits {
     pub exclusive_minimum: bool,
     /// Whether the largest itself is excluded.
     pub exclusive_maximum: bool,
+    /// What a number must be a multiple of.
+    pub multiple_of: Option<Number>,
     /// Fewest characters.
     pub min_length: Option<u64>,
     /// Most characters.
@@ -119,35 +133,28 @@ pub struct Limits {
     pub unique_items: bool,
 }
 
-/// A compiled expression and its text.
-#[derive(Debug, Clone)]
-pub struct Pattern {
-    /// The text, as the schema has it.
-    pub text: String,
-    pub(crate) regex: Regex,
-}
-
-/// A CEL rule of a schema (`x-kubernetes-validations`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// The expression.
-    pub rule: String,
-    /// What is said when it does not hold; `None` leaves it to [`Rule::message_expression`] or the expression itself.
-    pub message: Option<String>,
-    /// An expression that makes the message.
-    pub message_expression: Option<String>,
-    /// `FieldValueInvalid` (when absent), `FieldValueForbidden`, `FieldValueRequired`, `FieldValueDuplicate`.
-    pub reason: Option<String>,
-    /// Field, relative to the value, that is to be blamed.
-    pub field_path: Option<String>,
-    /// Whether the rule also runs when there is no old value.
-    pub optional_old_self: bool,
+/// Schemas of which a value must satisfy some.
+#[derive(Debug, Clone, Default)]
+pub struct Combinations {
+    /// `allOf`
+    pub all: Vec<Schema>,
+    /// `anyOf`
+    pub any: Vec<Schema>,
+    /// `oneOf`
+    pub one: Vec<Schema>,
+    /// `not`
+    pub not: Option<Schema>,
 }
 
 impl Schema {
-    /// Reads an `openAPIV3Schema`.
+    /// Reads an `openAPIV3Schema`, and refuses one that cannot be used as it is written.
     pub fn parse(schema: &Value) -> Result<Self, ParseError> {
         parse::parse(schema, "openAPIV3Schema")
+    }
+
+    /// Reads a schema that an API server has accepted already. A part that cannot be used takes every value.
+    pub fn read(schema: &Value) -> Self {
+        parse::read(schema)
     }
 
     /// Whether values are maps with free keys.
@@ -157,7 +164,16 @@ impl Schema {
 
     /// The schema of a field or of a map's value.
     pub fn child(&self, name: &str) -> Option<&Schema> {
-        self.properties.get(name).or(self.additional.as_deref())
+        self.properties.get(name).or(self.additional.as_ref()).map(Arc::as_ref)
+    }
+
+    /// The description of the field at `path` (`spec.replicas`).
+    pub fn description_of(&self, path: &str) -> Option<&str> {
+        let mut node = self;
+        for name in path.split('.') {
+            node = node.properties.get(name)?;
+        }
+        node.description.as_deref()
     }
 }
 

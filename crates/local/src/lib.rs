@@ -8,7 +8,9 @@
 //! ```
 //!
 //! The parts talk through the API server alone, as they do in a cluster, so that what is learned here holds there.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 pub mod gateway;
+mod model;
 pub mod node;
 pub mod up;

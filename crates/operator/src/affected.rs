@@ -63,9 +63,12 @@ pub fn services(objects: &Objects, change: &Change, system_namespace: &str) -> B
         "ConfigMap" if key.name == SETTINGS && namespace == Some(system_namespace) => {
             matching(objects, |_| true)
         }
+        // The child of one service is nothing to the others: else a fleet of services would be looked at for each new one.
         "ConfigMap" | "ServiceAccount" => {
             let mut affected = owner(change);
-            affected.extend(in_namespace_or_all(objects, namespace, system_namespace));
+            if affected.is_empty() {
+                affected.extend(in_namespace_or_all(objects, namespace, system_namespace));
+            }
             affected
         }
         "Secret" => {
@@ -77,7 +80,7 @@ pub fn services(objects: &Objects, change: &Change, system_namespace: &str) -> B
             }
             affected
         }
-        "Pod" => pod_owner(change),
+        "Pod" => pod_owner(objects, change),
         "Gateway" | "GatewayClass" => matching(objects, |service| {
             // A router may come from a base ref, so its absence here decides only if there is none.
             !service["spec"]["router"].is_null() || !service["spec"]["baseRefs"].is_null()
@@ -90,6 +93,12 @@ pub fn services(objects: &Objects, change: &Change, system_namespace: &str) -> B
                         && (!service["spec"]["router"].is_null() || !service["spec"]["baseRefs"].is_null())
                 }));
             }
+            // A member of a group that is being deleted waits until no other member's route leads to it.
+            affected.extend(matching(objects, |service| {
+                service["metadata"]["namespace"].as_str() == namespace
+                    && !service["metadata"]["deletionTimestamp"].is_null()
+                    && routing_group(service).is_some()
+            }));
             affected
         }
         // What could not be made without the kind can be made now, or no more.
@@ -167,14 +176,19 @@ pub(crate) fn controlling_service(object: &Value) -> Option<ServiceKey> {
 }
 
 /// Pods belong to ReplicaSets; KServe finds their service by the label that every pod template carries.
-fn pod_owner(change: &Change) -> BTreeSet<ServiceKey> {
+fn pod_owner(objects: &Objects, change: &Change) -> BTreeSet<ServiceKey> {
     let Some(namespace) = change.key.namespace.clone() else { return BTreeSet::new() };
-    [&change.before, &change.after]
-        .into_iter()
-        .flatten()
-        .filter_map(|pod| pod["metadata"]["labels"]["app.kubernetes.io/name"].as_str())
-        .map(|name| ServiceKey { namespace: namespace.clone(), name: name.to_owned() })
-        .collect()
+    let named = |name: &str| ServiceKey { namespace: namespace.clone(), name: name.to_owned() };
+    let mut affected = BTreeSet::new();
+    for pod in [&change.before, &change.after].into_iter().flatten() {
+        let Some(label) = pod["metadata"]["labels"]["app.kubernetes.io/name"].as_str() else { continue };
+        affected.insert(named(label));
+        // A name that is longer than a label stands in it shortened.
+        let services = objects.of_kind_in(API_VERSION, "LLMInferenceService", &namespace);
+        let long = services.map(|(key, _)| &key.name).filter(|name| name.len() > label.len());
+        affected.extend(long.filter(|name| plan::name_label(name) == label).map(|name| named(name)));
+    }
+    affected
 }
 
 fn routing_group(service: &Value) -> Option<&str> {
@@ -249,6 +263,19 @@ mod tests {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": "p",
                          "labels": {"app.kubernetes.io/name": "plain"}}});
         assert_eq!(names(pod), ["a/plain"]);
+    }
+
+    #[test]
+    fn a_pod_of_a_service_with_a_name_longer_than_a_label_finds_it() {
+        let name = "n".repeat(80);
+        let service = json!({"apiVersion": API_VERSION, "kind": "LLMInferenceService",
+                             "metadata": {"namespace": "a", "name": name}});
+        let objects = Objects::from_documents([service]).unwrap();
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": "p",
+                         "labels": {"app.kubernetes.io/name": plan::name_label(&name)}}});
+        let key = ObjectKey::of(&pod).unwrap();
+        let change = Change { key, before: None, after: Some(pod.into()) };
+        assert!(services(&objects, &change, "kserve").iter().any(|service| service.name == name));
     }
 
     #[test]

@@ -163,7 +163,7 @@ async fn apply_one(
         if controlling_service(wanted).is_some() && controller_uid(live) != controller_uid(wanted) {
             return Some((key, Err(ApplyError::NotOurs)));
         }
-        if is_held(wanted, live, FIELD_MANAGER) {
+        if stores.record(&key).is_some_and(|record| is_held(wanted, live, &record)) {
             memory.keep(&key, wanted, live);
             return Some((key, Ok((live.clone(), None))));
         }
@@ -183,8 +183,7 @@ async fn apply_one(
             }
             Some(_) => None,
         };
-        stores.note_written(object.clone());
-        (Arc::new(object), verb)
+        (stores.note_written(object), verb)
     });
     Some((key, outcome))
 }

@@ -27,6 +27,9 @@ const IN_NAMESPACE: &[(&str, &str)] = &[
     ("inference.networking.x-k8s.io/v1alpha2", "InferencePool"),
     ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
     ("keda.sh/v1alpha1", "ScaledObject"),
+    ("resource.k8s.io/v1", "ResourceClaimTemplate"),
+    ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("monitoring.coreos.com/v1", "ServiceMonitor"),
 ];
 
 /// Kinds that matter wherever they are: they are few, and a service refers to them across namespaces.
@@ -60,9 +63,10 @@ pub(crate) fn gather(
             .filter(|(_, object)| !belongs_to_another(object, key, kind))
             .for_each(|(_, object)| keep(object));
     }
+    let bindings = plan::auth_binding_keys(&key.namespace, &key.name);
     objects
         .of_kind("rbac.authorization.k8s.io/v1", "ClusterRoleBinding")
-        .filter(|(_, binding)| binding["metadata"]["labels"]["app.kubernetes.io/name"] == key.name.as_str())
+        .filter(|(binding, _)| bindings.contains(binding))
         .for_each(|(_, binding)| keep(binding));
     for (api_version, kind) in [(API_VERSION, "LLMInferenceServiceConfig"), ("v1", "ConfigMap")] {
         objects.of_kind_in(api_version, kind, system).for_each(|(_, object)| keep(object));
@@ -90,9 +94,10 @@ pub(crate) fn gather(
 
 /// The pods of a service, by the label that every pod template carries.
 fn pods(objects: &Objects, key: &ServiceKey) -> Vec<Arc<Value>> {
+    let label = plan::name_label(&key.name);
     objects
         .of_kind_in("v1", "Pod", &key.namespace)
-        .filter(|(_, pod)| pod["metadata"]["labels"]["app.kubernetes.io/name"] == key.name.as_str())
+        .filter(|(_, pod)| pod["metadata"]["labels"]["app.kubernetes.io/name"] == label.as_str())
         .map(|(_, pod)| pod.clone())
         .collect()
 }

@@ -10,25 +10,38 @@ use serde_json::{Map, Value};
 const IDENTITY: [&str; 2] = ["apiVersion", "kind"];
 const IDENTITY_IN_METADATA: [&str; 2] = ["name", "namespace"];
 
-/// Whether `manager` applied exactly the fields of `wanted` to `live`, and `live` still has their values.
+/// What a manager applied last, as the object's `metadata.managedFields` had it. Kept as text: it is read once, after a
+/// start, and a tree of it would be as large as the object.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    api_version: Box<str>,
+    fields: Box<str>,
+}
+
+impl Record {
+    /// `None` if the manager never applied.
+    pub(crate) fn of(live: &Value, manager: &str) -> Option<Self> {
+        let mut entries = live["metadata"]["managedFields"].as_array()?.iter().filter(|entry| {
+            entry["manager"] == manager && entry["operation"] == "Apply" && entry.get("subresource").is_none()
+        });
+        let (entry, None) = (entries.next()?, entries.next()) else { return None };
+        Some(Self {
+            api_version: entry["apiVersion"].as_str()?.into(),
+            fields: entry["fieldsV1"].to_string().into(),
+        })
+    }
+}
+
+/// Whether exactly the fields of `wanted` were applied to `live`, and `live` still has their values.
 ///
 /// `false` costs one apply, so whatever cannot be told without the schema is `false`. Values that the server writes in
 /// another way than we do (`1024Mi` for `1Gi`) are among that.
-pub(crate) fn is_held(wanted: &Value, live: &Value, manager: &str) -> bool {
+pub(crate) fn is_held(wanted: &Value, live: &Value, record: &Record) -> bool {
     let (Some(wanted_fields), Some(live_fields)) = (wanted.as_object(), live.as_object()) else {
         return false;
     };
-    let Some(record) = record(live, manager, &wanted["apiVersion"]) else { return false };
-    has_fields(wanted_fields, live_fields, record, &IDENTITY)
-}
-
-/// The fields of the manager's last apply; `None` if it never applied, or applied in another version.
-fn record<'l>(live: &'l Value, manager: &str, api_version: &Value) -> Option<&'l Map<String, Value>> {
-    let mut entries = live["metadata"]["managedFields"].as_array()?.iter().filter(|entry| {
-        entry["manager"] == manager && entry["operation"] == "Apply" && entry.get("subresource").is_none()
-    });
-    let (entry, None) = (entries.next()?, entries.next()) else { return None };
-    (entry["apiVersion"] == *api_version).then(|| entry["fieldsV1"].as_object()).flatten()
+    let Ok(fields) = serde_json::from_str::<Map<String, Value>>(&record.fields) else { return false };
+    wanted["apiVersion"] == *record.api_version && has_fields(wanted_fields, live_fields, &fields, &IDENTITY)
 }
 
 fn has_fields(
@@ -175,7 +188,7 @@ mod tests {
     fn held(change: impl FnOnce(&mut Value, &mut Value)) -> bool {
         let (mut wanted, mut live) = (wanted(), live());
         change(&mut wanted, &mut live);
-        is_held(&wanted, &live, "llmisvc")
+        Record::of(&live, "llmisvc").is_some_and(|record| is_held(&wanted, &live, &record))
     }
 
     fn container(object: &mut Value) -> &mut Value {

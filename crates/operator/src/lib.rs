@@ -3,6 +3,7 @@
 //! The loop around the decisions of `compose` and `plan`, the same in a cluster and under `up`. It holds what is an
 //! effect: the watches ([`stores`]), the requests, the keys of certificates, the clock. What a change concerns
 //! ([`affected`]) is a function of data, and so is everything that is decided about a service.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 pub mod affected;
 mod announce;
@@ -76,6 +77,8 @@ pub struct Report {
 /// What was done in a pass.
 #[derive(Debug, Clone)]
 pub enum Done {
+    /// The service was looked at; what else the pass does is told after this.
+    Looked,
     /// Presets, baseRefs and service were merged, from these configs, for the first time or from others than before.
     Merged(Vec<String>),
     /// These children were written, in order.
@@ -83,18 +86,19 @@ pub enum Done {
 }
 
 /// Runs until `stop` turns true, then ends the running passes and returns. Errors of the API server are retried and
-/// logged; none ends the loop. `reports` hears of every pass that wrote something.
+/// logged; none ends the loop. `reports` hears of every pass.
 pub async fn run(
     client: kube::Client,
     options: Options,
     reports: Option<mpsc::UnboundedSender<Report>>,
     stop: watch::Receiver<bool>,
 ) {
-    let stores = Stores::default();
+    let (noting, noted) = mpsc::unbounded_channel();
+    let stores = Stores::new(noting);
     let (change_sender, mut changes) = mpsc::unbounded_channel();
     let (service_sender, service_keys) = mpsc::unbounded_channel();
     let (config_sender, config_keys) = mpsc::unbounded_channel();
-    let (watching, mut listed) = watch_all(&client, &stores, change_sender, stop.clone());
+    let (watching, mut listed) = watch_all(&client, &stores, noted, change_sender, stop.clone());
     let context = Context {
         of_services: Announcer::new(client.clone(), "LLMInferenceServiceController"),
         of_configs: Announcer::new(client.clone(), "LLMInferenceServiceConfigController"),

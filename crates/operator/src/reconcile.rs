@@ -59,6 +59,7 @@ impl Untold {
 pub(crate) async fn pass(context: Context, key: ServiceKey) -> Next {
     // 1. gather: copies out of the stores, no request.
     let Some(facts) = facts(&context, &key).await else { return Next::AwaitChange };
+    report(&context, &key, Done::Looked);
     if !facts.service["metadata"]["deletionTimestamp"].is_null() {
         return finish(&context, &key, &facts).await;
     }
@@ -170,6 +171,14 @@ async fn finish(context: &Context, key: &ServiceKey, facts: &Facts) -> Next {
     context.untold.take(key);
     if !finalizer::has(&facts.service, SERVICE_FINALIZER) {
         return Next::AwaitChange;
+    }
+    // Other members' routes still lead here: they change theirs, and that wakes us.
+    if let Some(member) = plan::awaited_member(facts) {
+        let previous = serde_json::from_value(facts.service["status"].clone()).ok();
+        let status = plan::judge_awaiting(facts, &member, previous.as_ref(), Timestamp::now());
+        let status = serde_json::to_value(&status).unwrap_or_default();
+        let published = publish::status(&context.client, &context.stores, &facts.service, status).await;
+        return if published.is_ok() { Next::AwaitChange } else { Next::Retry };
     }
     let plan = plan::finalize(facts);
     let applied = carry_out(context, &plan, facts).await;

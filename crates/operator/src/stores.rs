@@ -5,16 +5,18 @@
 //! watch, which is noticed through the watch of CustomResourceDefinitions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use futures_util::StreamExt;
 use kinds::{ObjectKey, Objects};
 use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::apply::FIELD_MANAGER;
+use crate::held::Record;
 use crate::watched::{WATCHED, Watched};
 
 /// An object came, changed or went.
@@ -37,62 +39,116 @@ pub struct Change {
 /// |---|---|---|
 /// | a watch event | write | one insertion |
 /// | `read` | read | the caller's gathering; never across an await |
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Stores {
     objects: Arc<RwLock<Objects>>,
-    /// Services that were written and whose watch event has not come: what they were before.
-    untold: Arc<Mutex<HashMap<ObjectKey, Option<Arc<Value>>>>>,
+    /// Hears of every change, from wherever it was learnt.
+    changes: mpsc::UnboundedSender<Change>,
+    /// What we applied last to each object, as the server recorded it.
+    records: Arc<RwLock<HashMap<ObjectKey, Record>>>,
 }
 
 impl Stores {
+    /// Empty stores that tell `changes` of what comes, changes and goes.
+    pub fn new(changes: mpsc::UnboundedSender<Change>) -> Self {
+        Self { objects: Arc::default(), changes, records: Arc::default() }
+    }
+
     /// The objects as they are now. Drop the guard before the next await.
     pub fn read(&self) -> RwLockReadGuard<'_, Objects> {
         self.objects.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Takes what the API server answered to a write of ours, so that the next pass sees it even if its watch event
-    /// is still on the way.
-    pub fn note_written(&self, object: Value) {
-        let Ok(key) = ObjectKey::of(&object) else { return };
-        let mut objects = self.write();
-        let before = objects.get_key(&key).cloned();
-        if before.as_ref().is_none_or(|known| is_newer(&object, known)) {
-            if key.kind == "LLMInferenceService" {
-                self.untold().entry(key).or_insert(before);
-            }
-            let _ = objects.insert(object);
+    /// is still on the way. That event then is no news, so the change is told here.
+    pub(crate) fn note_written(&self, object: Value) -> Arc<Value> {
+        let (object, record) = trimmed(object);
+        let object = Arc::new(object);
+        if let Ok(key) = ObjectKey::of(&object) {
+            self.put(key, object.clone(), record);
         }
+        object
     }
 
-    fn untold(&self) -> MutexGuard<'_, HashMap<ObjectKey, Option<Arc<Value>>>> {
-        self.untold.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// What we applied last to the object, as the server recorded it; `None` if that is nothing.
+    pub(crate) fn record(&self, key: &ObjectKey) -> Option<Record> {
+        self.records.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn note_record(&self, key: ObjectKey, record: Option<Record>) {
+        let mut records = self.records.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match record {
+            Some(record) => drop(records.insert(key, record)),
+            None => drop(records.remove(&key)),
+        }
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Objects> {
         self.objects.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn put(&self, key: ObjectKey, object: Value) -> Option<Change> {
-        let after = Arc::new(object);
+    fn put(&self, key: ObjectKey, after: Arc<Value>, record: Option<Record>) {
         let mut objects = self.write();
-        let known = objects.get_key(&key).cloned();
-        let untold = self.untold().remove(&key);
-        if known.as_ref().is_some_and(|known| !is_newer(&after, known)) {
-            return untold.map(|before| Change { key, before, after: known });
+        let before = objects.get_key(&key).cloned();
+        if before.as_ref().is_some_and(|known| !is_newer(&after, known)) {
+            return;
         }
         let _ = objects.insert(after.clone());
-        Some(Change { key, before: untold.unwrap_or(known), after: Some(after) })
+        self.note_record(key.clone(), record);
+        // Told under the lock, so that changes of one object are heard in their order.
+        let _ = self.changes.send(Change { key, before, after: Some(after) });
     }
 
-    fn take(&self, key: &ObjectKey) -> Option<Change> {
-        let before = self.write().remove(key)?;
-        self.untold().remove(key);
-        Some(Change { key: key.clone(), before: Some(before), after: None })
+    fn take(&self, key: &ObjectKey) {
+        let mut objects = self.write();
+        self.note_record(key.clone(), None);
+        if let Some(before) = objects.remove(key) {
+            let _ = self.changes.send(Change { key: key.clone(), before: Some(before), after: None });
+        }
     }
 
     fn keys(&self, kind: &Watched) -> BTreeSet<ObjectKey> {
         self.read().of_kind(&kind.api_version(), kind.kind).map(|(key, _)| key.clone()).collect()
     }
+}
+
+/// An object without what nobody here reads, which is most of some: schemas of CRDs, what pods are to run, and who manages
+/// which field. Of the latter our own record is kept beside it, and in it who sets `spec.replicas`.
+fn trimmed(mut object: Value) -> (Value, Option<Record>) {
+    let record = Record::of(&object, FIELD_MANAGER);
+    if let Some(metadata) = object["metadata"].as_object_mut()
+        && let Some(Value::Array(entries)) = metadata.remove("managedFields")
+    {
+        let scalers: Vec<Value> = entries
+            .iter()
+            .filter(|entry| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null())
+            .map(|entry| json!({"manager": entry["manager"], "fieldsV1": {"f:spec": {"f:replicas": {}}}}))
+            .collect();
+        if !scalers.is_empty() {
+            metadata.insert("managedFields".to_owned(), scalers.into());
+        }
+    }
+    match object["kind"].as_str() {
+        Some("CustomResourceDefinition") => {
+            for version in object["spec"]["versions"].as_array_mut().into_iter().flatten() {
+                if let Some(version) = version.as_object_mut() {
+                    version.remove("schema");
+                }
+            }
+        }
+        Some("Pod") => {
+            if let Some(spec) = object["spec"].as_object_mut() {
+                spec.retain(|field, _| field == "initContainers");
+                for container in spec.values_mut().filter_map(Value::as_array_mut).flatten() {
+                    if let Some(container) = container.as_object_mut() {
+                        container.retain(|field, _| field == "name" || field == "restartPolicy");
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+    (object, record)
 }
 
 /// Resource versions are opaque to clients, but every API server counts; one that is not a number always wins.
@@ -105,16 +161,18 @@ fn is_newer(candidate: &Value, known: &Value) -> bool {
     }
 }
 
-/// Runs the watches of all kinds until `stop` turns true. The returned receiver turns true once every kind that the
+/// Runs the watches of all kinds until `stop` turns true, and passes on to `changes` what the stores `noted`, which ends
+/// with it. The returned receiver turns true once every kind that the
 /// cluster serves has been listed; before that children look absent and nothing may be decided.
 pub(crate) fn watch_all(
     client: &kube::Client,
     stores: &Stores,
+    noted: mpsc::UnboundedReceiver<Change>,
     changes: mpsc::UnboundedSender<Change>,
     stop: watch::Receiver<bool>,
 ) -> (JoinHandle<()>, watch::Receiver<bool>) {
     let (listed_sender, listed) = watch::channel(false);
-    let task = tokio::spawn(supervise(client.clone(), stores.clone(), changes, listed_sender, stop));
+    let task = tokio::spawn(supervise(client.clone(), stores.clone(), noted, changes, listed_sender, stop));
     (task, listed)
 }
 
@@ -122,36 +180,29 @@ pub(crate) fn watch_all(
 async fn supervise(
     client: kube::Client,
     stores: Stores,
+    mut noted: mpsc::UnboundedReceiver<Change>,
     changes: mpsc::UnboundedSender<Change>,
     listed: watch::Sender<bool>,
     stop: watch::Receiver<bool>,
 ) {
     let mut stopping = stop.clone();
-    let (inner_sender, mut inner) = mpsc::unbounded_channel();
     let (done_sender, mut done) = mpsc::unbounded_channel::<Watched>();
     let mut running: BTreeMap<&'static str, JoinHandle<()>> = BTreeMap::new();
     let mut waiting: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
     let mut crds_listed = false;
     for kind in WATCHED.iter().filter(|kind| kind.crd.is_none()) {
         waiting.insert((kind.group, kind.version, kind.kind));
-        tokio::spawn(follow(
-            client.clone(),
-            *kind,
-            stores.clone(),
-            inner_sender.clone(),
-            done_sender.clone(),
-            stop.clone(),
-        ));
+        tokio::spawn(follow(client.clone(), *kind, stores.clone(), done_sender.clone(), stop.clone()));
     }
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => break,
-            Some(change) = inner.recv() => {
+            Some(change) = noted.recv() => {
                 let crd = (change.key.kind == "CustomResourceDefinition").then(|| change.key.name.clone());
                 let _ = changes.send(change);
                 if let Some(crd) = crd.filter(|_| crds_listed) {
                     for kind in optional_kinds(&crd) {
-                        start_or_stop(kind, &client, &stores, &inner_sender, &done_sender, &stop, &mut running);
+                        start_or_stop(kind, &client, &stores, &done_sender, &stop, &mut running);
                     }
                 }
             }
@@ -160,7 +211,7 @@ async fn supervise(
                 if kind.kind == "CustomResourceDefinition" && !crds_listed {
                     crds_listed = true;
                     for kind in WATCHED.iter().filter(|kind| kind.crd.is_some()) {
-                        if start_or_stop(kind, &client, &stores, &inner_sender, &done_sender, &stop, &mut running) {
+                        if start_or_stop(kind, &client, &stores, &done_sender, &stop, &mut running) {
                             waiting.insert((kind.group, kind.version, kind.kind));
                         }
                     }
@@ -185,7 +236,6 @@ fn start_or_stop(
     kind: &'static Watched,
     client: &kube::Client,
     stores: &Stores,
-    changes: &mpsc::UnboundedSender<Change>,
     done: &mpsc::UnboundedSender<Watched>,
     stop: &watch::Receiver<bool>,
     running: &mut BTreeMap<&'static str, JoinHandle<()>>,
@@ -198,20 +248,11 @@ fn start_or_stop(
             .is_some_and(|crd| serves(crd, kind.version))
     };
     if served && !running.contains_key(crd) {
-        let task = tokio::spawn(follow(
-            client.clone(),
-            *kind,
-            stores.clone(),
-            changes.clone(),
-            done.clone(),
-            stop.clone(),
-        ));
+        let task = tokio::spawn(follow(client.clone(), *kind, stores.clone(), done.clone(), stop.clone()));
         running.insert(crd, task);
     } else if !served && let Some(task) = running.remove(crd) {
         task.abort();
-        for change in stores.keys(kind).iter().filter_map(|key| stores.take(key)) {
-            let _ = changes.send(change);
-        }
+        stores.keys(kind).iter().for_each(|key| stores.take(key));
     }
     served
 }
@@ -232,7 +273,6 @@ async fn follow(
     client: kube::Client,
     kind: Watched,
     stores: Stores,
-    changes: mpsc::UnboundedSender<Change>,
     done: mpsc::UnboundedSender<Watched>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -246,7 +286,7 @@ async fn follow(
             _ = stop.wait_for(|stop| *stop) => return,
             event = events.next() => event,
         };
-        let change = match event {
+        match event {
             None => return,
             Some(Err(error)) => {
                 // A cluster too old for the kind has none of its objects, which is not to be waited for.
@@ -254,32 +294,25 @@ async fn follow(
                     let _ = done.send(kind);
                 }
                 tracing::warn!(kind = kind.kind, %error, "watch interrupted");
-                None
             }
-            Some(Ok(watcher::Event::Init)) => {
-                missing = stores.keys(&kind);
-                None
-            }
+            Some(Ok(watcher::Event::Init)) => missing = stores.keys(&kind),
             Some(Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object))) => {
                 let document = document(object, &kind);
-                ObjectKey::of(&document).ok().and_then(|key| {
+                if let Ok(key) = ObjectKey::of(&document) {
                     missing.remove(&key);
-                    stores.put(key, document)
-                })
+                    let (document, record) = trimmed(document);
+                    stores.put(key, Arc::new(document), record);
+                }
             }
             Some(Ok(watcher::Event::Delete(object))) => {
-                ObjectKey::of(&document(object, &kind)).ok().and_then(|key| stores.take(&key))
+                if let Ok(key) = ObjectKey::of(&document(object, &kind)) {
+                    stores.take(&key);
+                }
             }
             Some(Ok(watcher::Event::InitDone)) => {
-                for change in std::mem::take(&mut missing).iter().filter_map(|key| stores.take(key)) {
-                    let _ = changes.send(change);
-                }
+                std::mem::take(&mut missing).iter().for_each(|key| stores.take(key));
                 let _ = done.send(kind);
-                None
             }
-        };
-        if let Some(change) = change {
-            let _ = changes.send(change);
         }
     }
 }
@@ -307,26 +340,19 @@ mod tests {
         json!({"apiVersion": "v1", "kind": kind, "metadata": {"namespace": "a", "name": "x", "resourceVersion": version.to_string()}})
     }
 
-    fn put(stores: &Stores, object: Value) -> Option<Change> {
-        stores.put(ObjectKey::of(&object).unwrap(), object)
-    }
-
     #[test]
-    fn a_service_that_we_wrote_is_a_change_for_its_group_when_its_event_comes() {
-        let stores = Stores::default();
-        assert!(put(&stores, object("LLMInferenceService", 1)).is_some());
+    fn what_we_wrote_is_told_once_and_not_again_when_its_event_comes() {
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let stores = Stores::new(sender);
+        let key = ObjectKey::of(&object("LLMInferenceService", 1)).unwrap();
+        stores.put(key.clone(), Arc::new(object("LLMInferenceService", 1)), None);
+        assert!(told.try_recv().unwrap().before.is_none());
         stores.note_written(object("LLMInferenceService", 2));
-        let change = put(&stores, object("LLMInferenceService", 2)).unwrap();
+        let change = told.try_recv().unwrap();
         let version =
             |object: &Option<Arc<Value>>| object.as_ref().unwrap()["metadata"]["resourceVersion"].clone();
         assert_eq!((version(&change.before), version(&change.after)), (json!("1"), json!("2")));
-        assert!(put(&stores, object("LLMInferenceService", 2)).is_none(), "told once");
-    }
-
-    #[test]
-    fn a_child_that_we_wrote_is_no_change() {
-        let stores = Stores::default();
-        stores.note_written(object("Deployment", 1));
-        assert!(put(&stores, object("Deployment", 1)).is_none());
+        stores.put(key, Arc::new(object("LLMInferenceService", 2)), None);
+        assert!(told.try_recv().is_err(), "its event is no news");
     }
 }

@@ -37,7 +37,7 @@ pub const WATCHED: &[Watched] = &[
     builtin("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", PART_OF),
     builtin("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", PART_OF),
     builtin("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", PART_OF),
-    // KServe gives these no labels.
+    // KServe gives it no labels.
     builtin("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", None),
     optional(
         "gateway.networking.k8s.io",
@@ -76,6 +76,14 @@ pub const WATCHED: &[Watched] = &[
         "leaderworkersets.leaderworkerset.x-k8s.io",
     ),
     optional("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", "scaledobjects.keda.sh"),
+    optional("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors", "podmonitors.monitoring.coreos.com"),
+    optional(
+        "monitoring.coreos.com",
+        "v1",
+        "ServiceMonitor",
+        "servicemonitors",
+        "servicemonitors.monitoring.coreos.com",
+    ),
 ];
 
 const fn builtin(

@@ -5,6 +5,7 @@
 //! [`apply::apply`] is server-side apply: it merges what one manager wants into the live object, given a [`Schema`],
 //! and keeps the record of who owns what; [`apply::update`] keeps that record over every other write.
 //! [`keys`] is the one table that says how the lists of built-in kinds merge, in both worlds.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 pub mod apply;
 pub mod fields;

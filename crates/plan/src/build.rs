@@ -4,8 +4,8 @@ use compose::{Facts, Merged};
 use kinds::ObjectKey;
 use serde_json::{Value, json};
 
-use crate::subject::{Subject, is_stopped, name_label};
-use crate::{Failure, Part, Plan, Step, findings, machine, rbac, router, scaling, storage, tls, workload};
+use crate::subject::{Subject, is_stopped};
+use crate::{Failure, Part, Plan, Step, findings, monitors, rbac, router, scaling, storage, tls, workload};
 
 /// Kinds that we make, for finding children that are no longer wanted.
 const CHILD_KINDS: [(&str, &str, Part); 15] = [
@@ -22,8 +22,8 @@ const CHILD_KINDS: [(&str, &str, Part); 15] = [
     (kinds::inference::API_VERSION, "InferencePool", Part::Scheduler),
     (kinds::inference::OLD_API_VERSION, "InferencePool", Part::Scheduler),
     (kinds::gateway::API_VERSION, "HTTPRoute", Part::Route),
-    (kinds::monitoring::API_VERSION, "PodMonitor", Part::Route),
-    (kinds::monitoring::API_VERSION, "ServiceMonitor", Part::Route),
+    (kinds::monitoring::API_VERSION, "PodMonitor", Part::Monitors),
+    (kinds::monitoring::API_VERSION, "ServiceMonitor", Part::Monitors),
 ];
 /// Reason of a failure that comes from an address only one machine can read.
 const LOCAL_MODEL_HINT: &str =
@@ -35,12 +35,13 @@ pub fn build(merged: &Merged, facts: &Facts) -> Plan {
         return teardown(facts);
     }
     let subject = Subject::new(merged, facts);
-    if let Some(failure) = machine::beyond(&subject).filter(|_| facts.one_machine) {
-        return Plan { failure: Some(failure), ..Plan::default() };
-    }
     let mut plan = Plan { certificates: vec![tls::order::order(&subject)], ..Plan::default() };
-    if let Err(failure) = parts(&subject, &mut plan) {
-        plan.failure = Some(failure);
+    match parts(&subject, &mut plan) {
+        Ok(()) => {
+            let objects = monitors::objects(&subject);
+            plan.steps.extend((!objects.is_empty()).then_some(Step { part: Part::Monitors, objects }));
+        }
+        Err(failure) => plan.failure = Some(failure),
     }
     plan.findings = findings::findings(&subject);
     let failed = plan.failure.as_ref().map(|failure| failure.part);
@@ -57,9 +58,12 @@ pub fn teardown(facts: &Facts) -> Plan {
 
 /// Plans what the cluster does not delete together with a service: the one child without an owner.
 pub fn finalize(facts: &Facts) -> Plan {
-    let key = rbac::auth_binding_key(facts.namespace(), facts.name());
-    let present = facts.objects.contains(&key);
-    Plan { absent: if present { vec![key] } else { Vec::new() }, ..Plan::default() }
+    Plan { absent: rbac::auth_bindings(facts).into_iter().map(|(key, _)| key).collect(), ..Plan::default() }
+}
+
+/// The member of the service's traffic group that a service that is being deleted has to wait for; `None` if it may go.
+pub fn awaited_member(facts: &Facts) -> Option<String> {
+    router::group::awaited(facts)
 }
 
 fn parts(subject: &Subject, plan: &mut Plan) -> Result<(), Failure> {
@@ -203,12 +207,9 @@ fn unwanted(facts: &Facts, plan: &Plan, failed: Option<Part>) -> Vec<ObjectKey> 
             unwanted.push(key.clone());
         }
     }
-    let binding = rbac::auth_binding_key(facts.namespace(), facts.name());
-    if failed.is_none_or(|failed| failed > Part::Scheduler)
-        && !wanted.contains(&binding)
-        && facts.objects.get_key(&binding).is_some_and(|binding| is_ours(binding, facts))
-    {
-        unwanted.push(binding);
+    if failed.is_none_or(|failed| failed > Part::Scheduler) {
+        let bindings = rbac::auth_bindings(facts).into_iter().map(|(key, _)| key);
+        unwanted.extend(bindings.filter(|key| !wanted.contains(key)));
     }
     unwanted
 }
@@ -231,10 +232,4 @@ fn is_owned(object: &Value, uid: Option<&str>, facts: &Facts) -> bool {
             && owner["name"] == facts.name()
             && uid.is_none_or(|uid| owner["uid"] == uid || owner["uid"] == "<uid>" || owner["uid"] == "")
     })
-}
-
-fn is_ours(object: &Value, facts: &Facts) -> bool {
-    let labels = &object["metadata"]["labels"];
-    labels[api::keys::APP_NAME] == name_label(facts.name()).as_str()
-        && labels[api::keys::APP_PART_OF] == api::keys::PART_OF
 }

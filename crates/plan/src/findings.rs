@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use crate::Finding;
+use crate::machine;
+use crate::monitors::{self, ENABLE_SCRAPING};
 use crate::router::{group, route};
 use crate::storage::{INITIALIZER, adapters, published_name};
 use crate::subject::{Subject, is_deleted};
@@ -15,11 +17,13 @@ pub(crate) fn findings(subject: &Subject) -> Vec<Finding> {
         .iter()
         .map(|warning| finding("ComposeWarning", format!("{}: {}", warning.field, warning.message), None))
         .collect();
+    findings.extend(machine::findings(subject));
     findings.extend(overridden_initializer(subject));
     findings.extend(deprecated_plugin(subject));
     findings.extend(unseen_predictor(subject));
     findings.extend(collisions(subject));
     findings.extend(missing_ca_bundle(subject));
+    findings.extend(missing_prometheus(subject));
     findings
 }
 
@@ -87,6 +91,18 @@ fn missing_ca_bundle(subject: &Subject) -> Option<Finding> {
             "CaBundleMissing",
             format!("ConfigMap {system}/{name} with key cabundle.crt, named by caBundleConfigMapName, does not exist"),
             Some("create it, or clear storageInitializer.caBundleConfigMapName in inferenceservice-config"),
+        )
+    })
+}
+
+/// Monitors are asked for and nobody would read them.
+fn missing_prometheus(subject: &Subject) -> Option<Finding> {
+    let is_missing = monitors::are_wanted(subject) && !monitors::are_known(subject);
+    is_missing.then(|| {
+        finding(
+            "MonitoringCRDNotFound",
+            format!("annotation {ENABLE_SCRAPING} asks for monitors, and the cluster has no PodMonitor and ServiceMonitor"),
+            Some("install the Prometheus operator, or remove the annotation"),
         )
     })
 }

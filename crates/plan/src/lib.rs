@@ -4,12 +4,14 @@
 //! needs, in the order in which they are to be applied, and those that are to go. [`judge`] takes what was seen after
 //! that and gives the status to publish and the events to record. Both are pure: the same input gives the same bytes.
 //! Neither issues keys, reads a clock or asks a cluster; that is what the operator does with a [`Plan`].
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod build;
 mod diff;
 mod findings;
 mod judge;
 mod machine;
+mod monitors;
 mod prune;
 mod quantity;
 mod rbac;
@@ -26,9 +28,11 @@ mod tests;
 use kinds::{ObjectKey, Objects};
 use serde_json::Value;
 
-pub use build::{build, finalize, teardown};
-pub use diff::{Change, Verb, changes};
-pub use judge::{ConfigJudged, Reach, judge, judge_config};
+pub use build::{awaited_member, build, finalize, teardown};
+pub use diff::{Change, Devices, Diff, FieldChange, Pods, Verb, Write, diff, diff_live};
+pub use judge::{ConfigJudged, Reach, judge, judge_awaiting, judge_config};
+pub use rbac::auth_binding_keys;
+pub use subject::name_label;
 pub use tls::{CertificateOrder, Issued, Verdict};
 
 /// What is to be done for one service.
@@ -74,6 +78,8 @@ pub enum Part {
     Scheduler,
     /// The HTTPRoute.
     Route,
+    /// What Prometheus scrapes.
+    Monitors,
 }
 
 /// Why a plan ends before its last part.

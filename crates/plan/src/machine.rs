@@ -1,41 +1,38 @@
-//! What one machine without a cluster does not do, said at once instead of half done.
+//! What one machine without a cluster does not do. It is said, and the rest is done.
 
+use api::v1alpha2::WorkloadSpec;
+
+use crate::Finding;
+use crate::scaling::scaled;
 use crate::subject::Subject;
-use crate::{Failure, Part};
 
-/// Reason of the condition.
-const REASON: &str = "NotOnOneMachine";
+/// Reason of the conditions and of the warning.
+pub(crate) const REASON: &str = "NotOnOneMachine";
 
-/// Why the service as a whole cannot be served by `llmisvc up`; `None` if it can.
-pub(crate) fn beyond(subject: &Subject) -> Option<Failure> {
-    let workload = subject.workload();
-    let prefill = subject.spec.prefill.as_ref();
-    let has_adapters = subject.spec.model.lora.as_ref().is_some_and(|lora| !lora.adapters.is_empty());
-    let (condition, pointer, field, needs) = if workload.worker.is_some() {
-        ("WorkerWorkloadReady", "/spec/worker", "spec.worker", "a LeaderWorkerSet over several machines")
-    } else if prefill.is_some() {
-        ("PrefillWorkloadReady", "/spec/prefill", "spec.prefill", "a prefill and a decode workload")
-    } else if workload.scaling.is_some() {
-        ("ScalingReady", "/spec/scaling", "spec.scaling", "an autoscaler")
-    } else if has_adapters {
-        (
-            "MainWorkloadReady",
-            "/spec/model/lora/adapters",
-            "spec.model.lora.adapters",
-            "LoRA adapters to be fetched and loaded",
-        )
-    } else {
-        return None;
-    };
-    Some(Failure {
-        part: Part::CaBundle,
-        condition: condition.to_owned(),
-        reason: REASON.to_owned(),
-        message: format!("{field} asks for {needs}, which `llmisvc up` does not run yet"),
-        field: Some(pointer),
-        hint: Some(format!(
-            "remove {field} to serve the model on this machine, or apply the service to a cluster; `llmisvc render` shows \
-             what a cluster would run"
-        )),
-    })
+/// The number of copies of a workload that an autoscaler would scale: its least. `None` where replicas are as on a cluster.
+pub(crate) fn fixed_replicas(subject: &Subject, workload: &WorkloadSpec) -> Option<i32> {
+    let scaling = workload.scaling.as_ref().filter(|_| subject.facts.one_machine)?;
+    Some(scaling.min_replicas.unwrap_or(1))
+}
+
+/// Why the autoscaler of a workload is not made; `None` if it is.
+pub(crate) fn unscaled(subject: &Subject, workload: &WorkloadSpec) -> Option<String> {
+    let replicas = fixed_replicas(subject, workload)?;
+    Some(format!(
+        "nothing scales on one machine: it runs with {replicas}, unless `kubectl scale` says otherwise"
+    ))
+}
+
+/// A warning for each workload that is not scaled.
+pub(crate) fn findings(subject: &Subject) -> Vec<Finding> {
+    scaled(subject)
+        .iter()
+        .filter_map(|scaled| {
+            Some(Finding {
+                reason: REASON.to_owned(),
+                message: format!("{} workload: {}", scaled.what, unscaled(subject, scaled.workload)?),
+                hint: Some("apply the service to a cluster to have it scaled".to_owned()),
+            })
+        })
+        .collect()
 }

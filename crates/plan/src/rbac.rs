@@ -1,9 +1,10 @@
 //! ServiceAccounts, Roles and bindings of workloads and picker.
 
+use compose::Facts;
 use kinds::ObjectKey;
 use serde_json::{Map, Value, json};
 
-use crate::subject::{Labels, Subject};
+use crate::subject::{Labels, Subject, name_label};
 
 pub(crate) const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
@@ -109,22 +110,50 @@ pub(crate) fn role_binding(
     )
 }
 
-/// Name of the picker's ClusterRoleBinding. It has no namespace, so the service's namespace is in its name.
-pub(crate) fn auth_binding_name(namespace: &str, service: &str) -> String {
-    api::names::child_name(namespace, &format!("-{service}-epp-auth-rb"))
+/// Names that the picker's ClusterRoleBinding may have. It has no namespace, so the service's namespace is in its name. Two
+/// pairs of namespace and name can be spelled the same (`a-b` and `c`, `a` and `b-c`); who comes second takes the other
+/// name, in which a colon, which no namespace has, tells them apart.
+fn auth_binding_names(namespace: &str, service: &str) -> [String; 2] {
+    [
+        api::names::child_name(namespace, &format!("-{service}-epp-auth-rb")),
+        api::names::child_name(&format!("{namespace}:{service}"), "-epp-auth-rb"),
+    ]
 }
 
-/// Key of the picker's ClusterRoleBinding.
-pub(crate) fn auth_binding_key(namespace: &str, service: &str) -> ObjectKey {
-    ObjectKey::new(RBAC, "ClusterRoleBinding", None, &auth_binding_name(namespace, service))
+/// Keys of the ClusterRoleBindings that may belong to the picker of a service, whoever has them.
+pub fn auth_binding_keys(namespace: &str, service: &str) -> [ObjectKey; 2] {
+    auth_binding_names(namespace, service).map(|name| ObjectKey::new(RBAC, "ClusterRoleBinding", None, &name))
+}
+
+/// The ClusterRoleBindings among the facts that belong to the service.
+pub(crate) fn auth_bindings(facts: &Facts) -> Vec<(ObjectKey, &Value)> {
+    auth_binding_keys(facts.namespace(), facts.name())
+        .into_iter()
+        .filter_map(|key| {
+            let binding = &**facts.objects.get_key(&key)?;
+            is_for(binding, facts).then_some((key, binding))
+        })
+        .collect()
+}
+
+/// Whether a binding is the service's: its labels name it, and its subjects are in its namespace.
+fn is_for(binding: &Value, facts: &Facts) -> bool {
+    let labels = &binding["metadata"]["labels"];
+    let mut subjects = binding["subjects"].as_array().into_iter().flatten();
+    labels[api::keys::APP_NAME] == name_label(facts.name()).as_str()
+        && labels[api::keys::APP_PART_OF] == api::keys::PART_OF
+        && subjects.all(|subject| subject["namespace"] == facts.namespace())
 }
 
 /// Lets the picker ask the API server who reads its metrics. An owner in a namespace cannot own it, so it has none.
 pub(crate) fn auth_binding(subject: &Subject, account: &str, labels: Labels) -> Value {
+    let [usual, other] = auth_binding_names(subject.namespace, subject.name);
+    let [key, _] = auth_binding_keys(subject.namespace, subject.name);
+    let is_taken = subject.facts.objects.get_key(&key).is_some_and(|binding| !is_for(binding, subject.facts));
     json!({
         "apiVersion": RBAC,
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": auth_binding_name(subject.namespace, subject.name), "labels": labels},
+        "metadata": {"name": if is_taken { other } else { usual }, "labels": labels},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": subject.namespace}],
     })

@@ -139,8 +139,9 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The service's name as the value of a label: names can be longer than labels.
-pub(crate) fn name_label(name: &str) -> String {
+/// The service's name as the value of the label `app.kubernetes.io/name` of all its children: names can be longer than
+/// labels.
+pub fn name_label(name: &str) -> String {
     if name.len() <= api::names::MAX_BYTES { name.to_owned() } else { api::names::child_name(name, "") }
 }
 

@@ -17,6 +17,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub(crate) mod order;
 
+/// Reason of a certificate that is due.
+const RENEW: &str = "it is time to renew it";
 const HOURS_PER_YEAR: i64 = 365 * 24;
 /// A certificate is valid for ten years, and two more as a reserve.
 const VALID_HOURS: i64 = 12 * HOURS_PER_YEAR;
@@ -77,7 +79,7 @@ impl CertificateOrder {
         let expires = self.expiration_annotations.iter().find_map(|name| annotations.get(name)?.as_str());
         // A date that cannot be read counts as one that has not come.
         if expires.and_then(|text| text.parse::<Timestamp>().ok()).is_some_and(|expires| expires < now) {
-            return Verdict::Issue("it is time to renew it");
+            return Verdict::Issue(RENEW);
         }
         if pem(existing, "tls.key").is_none_or(|text| !text.contains("PRIVATE KEY-----")) {
             return Verdict::Issue("tls.key is not a key");
@@ -108,6 +110,15 @@ impl CertificateOrder {
             return Verdict::Issue("it has expired");
         }
         Verdict::Keep
+    }
+
+    /// [`CertificateOrder::verdict`] of a Secret in a dump, whose data may have been taken out: what cannot be read is not
+    /// held against it.
+    pub(crate) fn verdict_of_dump(&self, existing: Option<&Value>, now: Timestamp) -> Verdict {
+        match self.verdict(existing, now) {
+            Verdict::Issue(reason) if reason != RENEW && existing.is_some_and(is_redacted) => Verdict::Keep,
+            verdict => verdict,
+        }
     }
 
     /// The whole Secret with what was issued at `now`.
@@ -162,6 +173,14 @@ fn pem(secret: &Value, key: &str) -> Option<String> {
     }
     let bytes = STANDARD.decode(secret["data"].get(key)?.as_str()?).ok()?;
     String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
+}
+
+/// Whether the key or the certificate is no data that a server would store.
+fn is_redacted(secret: &Value) -> bool {
+    ["tls.key", "tls.crt"].iter().any(|key| {
+        let text = secret["data"][key].as_str().unwrap_or_default();
+        text.is_empty() || STANDARD.decode(text).is_err()
+    })
 }
 
 fn first_pem_block(text: &str) -> Option<Vec<u8>> {

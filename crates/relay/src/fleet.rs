@@ -61,6 +61,16 @@ impl Engine {
     }
 }
 
+/// Where a request goes.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// The engine that answers.
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) booking: Booking,
+    /// The engine that computes the prompt before, if that is another.
+    pub(crate) prefill: Option<(Arc<Engine>, Booking)>,
+}
+
 /// A pool of engines.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -133,13 +143,14 @@ impl Pool {
         Fleet::new(endpoints.collect())
     }
 
-    /// Chooses an engine and books the request on it. `tried` have failed this request already. When nothing else is
+    /// Chooses an engine and books the request on it, and with a prefill stage on the engine that computes the prompt.
+    /// `tried` have failed this request already. When nothing else is
     /// left, engines that fell silent are tried: one of them may be back before the next probe has seen it.
     pub(crate) fn choose(
         &self,
         request: &sched::Request<'_>,
         tried: &[Arc<Engine>],
-    ) -> Result<(Arc<Engine>, Booking), sched::Refusal> {
+    ) -> Result<Chosen, sched::Refusal> {
         let untried = |engine: &Engine| !tried.iter().any(|tried| std::ptr::eq(&**tried, engine));
         let fleet = if tried.is_empty() {
             Fleet::clone(&self.fleet.load())
@@ -154,19 +165,20 @@ impl Pool {
         }
     }
 
-    fn pick(
-        &self,
-        request: &sched::Request<'_>,
-        fleet: &Fleet,
-    ) -> Result<(Arc<Engine>, Booking), sched::Refusal> {
+    fn pick(&self, request: &sched::Request<'_>, fleet: &Fleet) -> Result<Chosen, sched::Refusal> {
         let mut ledger = self.ledger();
         let pick: Pick = self.spec.scheduler.pick(request, fleet, &ledger)?;
-        let id = &pick.endpoint().id;
-        let engine =
-            self.base.iter().position(|endpoint| endpoint.id == *id).map(|place| &self.engines[place]);
-        let engine = engine.ok_or(sched::Refusal::NoEndpoint)?;
-        ledger.commit(pick.booking());
-        Ok((Arc::clone(engine), pick.booking().clone()))
+        let booked = |pick: &Pick| {
+            let id = &pick.endpoint().id;
+            let place = self.base.iter().position(|endpoint| endpoint.id == *id)?;
+            Some((Arc::clone(&self.engines[place]), pick.booking().clone()))
+        };
+        let (engine, booking) = booked(&pick).ok_or(sched::Refusal::NoEndpoint)?;
+        let prefill = pick.prefill().and_then(booked);
+        for booking in [&booking].into_iter().chain(prefill.iter().map(|(_, booking)| booking)) {
+            ledger.commit(booking);
+        }
+        Ok(Chosen { engine, booking, prefill })
     }
 
     /// The request of a booking is over.

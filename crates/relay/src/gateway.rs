@@ -22,7 +22,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::body::{ReplyBody, SentBody, read_whole};
 use crate::filter::{self, Outcome, Way};
-use crate::fleet::{Engine, Pool, ServiceEndpoints};
+use crate::fleet::{Chosen, Engine, Pool, ServiceEndpoints};
 use crate::headers;
 use crate::index::{Asked, Found};
 use crate::live::{Flight, Live, millis};
@@ -245,11 +245,13 @@ impl Gateway {
         let mut broken = 0;
         let mut failure: Option<Refusal> = None;
         loop {
-            let engine = match &destination {
+            let (engine, prefill) = match &destination {
                 Destination::Pool(name, pool) => match self.choose(pool, &call, &tried) {
-                    Ok((engine, booking)) => {
-                        flight.sent_to(&engine, Some((Arc::clone(pool), booking)), self.clock);
-                        engine
+                    Ok(chosen) => {
+                        let engine = Arc::clone(&chosen.engine);
+                        let prefill = chosen.prefill.as_ref().map(|(prefill, _)| prefill.authority.clone());
+                        flight.sent_to(pool, chosen, self.clock);
+                        (engine, prefill)
                     }
                     Err(PickError::Body(refusal)) => return Err(refusal),
                     Err(PickError::None(why)) => {
@@ -262,11 +264,11 @@ impl Gateway {
                             failure.unwrap_or_else(|| none_ready("Service", name, &service.spec.absent))
                         );
                     };
-                    flight.sent_to(&engine, None, self.clock);
-                    engine
+                    flight.sent_to_service(&engine, self.clock);
+                    (engine, None)
                 }
             };
-            let (request, repeatable) = call.request(&engine)?;
+            let (request, repeatable) = call.request(&engine, prefill.as_ref())?;
             let sending = self.upstreams.send(&engine.spec.tls, request);
             let sent = match backend_timeout {
                 Some(limit) => tokio::time::timeout(limit, sending).await.map_err(|_| {
@@ -278,7 +280,10 @@ impl Gateway {
                 None => sending.await,
             };
             let error = match sent {
-                Ok(response) => return Ok((response, flight)),
+                Ok(response) => {
+                    flight.answering();
+                    return Ok((response, flight));
+                }
                 Err(error) => error,
             };
             if error.is_body_too_large() {
@@ -296,12 +301,7 @@ impl Gateway {
         }
     }
 
-    fn choose(
-        &self,
-        pool: &Pool,
-        call: &Call,
-        tried: &[Arc<Engine>],
-    ) -> Result<(Arc<Engine>, sched::Booking), PickError> {
+    fn choose(&self, pool: &Pool, call: &Call, tried: &[Arc<Engine>]) -> Result<Chosen, PickError> {
         let now_ms = millis(self.clock);
         pool.used_at_ms.store(now_ms, Ordering::Relaxed);
         self.wake.notify_one();
@@ -398,9 +398,17 @@ struct Call {
 }
 
 impl Call {
-    /// The request for one engine, and whether another could be made after it.
-    fn request(&mut self, engine: &Engine) -> Result<(Request<SentBody>, bool), Refusal> {
+    /// The request for one engine, and whether another could be made after it. `prefill` is where the sidecar before the
+    /// engine has the prompt computed.
+    fn request(
+        &mut self,
+        engine: &Engine,
+        prefill: Option<&Authority>,
+    ) -> Result<(Request<SentBody>, bool), Refusal> {
         let mut headers = self.parts.headers.clone();
+        if let Some(prefill) = prefill.and_then(|prefill| HeaderValue::from_str(prefill.as_str()).ok()) {
+            headers.insert(wire::headers::PREFILLER_HOST_PORT, prefill);
+        }
         let (body, repeatable) = match &self.body {
             Held::Whole(bytes) => {
                 headers::set_length(&mut headers, bytes.len());

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sched::Booking;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::fleet::{Engine, Pool, ServiceEndpoints};
+use crate::fleet::{Chosen, Engine, Pool, ServiceEndpoints};
 use crate::index::{Found, Index};
 use crate::table::{Backend, EndpointSpec, RouteTable, Rule, Served, Tls};
 
@@ -121,6 +121,8 @@ pub(crate) struct Flight {
 struct Sent {
     engine: Arc<Engine>,
     pool: Option<(Arc<Pool>, Booking)>,
+    /// The engine that computes the prompt, until the answer begins.
+    prefill: Option<(Arc<Engine>, Booking)>,
     clock: std::time::Instant,
 }
 
@@ -129,20 +131,40 @@ impl Flight {
         Self { place: Some(place), sent: None, engine_name: String::new() }
     }
 
-    /// The request is on its way to this engine, and no longer to the one before.
-    pub(crate) fn sent_to(
+    /// The request is on its way to an engine of a pool, and no longer to the one before.
+    pub(crate) fn sent_to(&mut self, pool: &Arc<Pool>, chosen: Chosen, clock: std::time::Instant) {
+        let Chosen { engine, booking, prefill } = chosen;
+        self.leave();
+        pool.in_flight.fetch_add(1, Ordering::Relaxed);
+        if let Some((engine, _)) = &prefill {
+            engine.in_flight.fetch_add(1, Ordering::Relaxed);
+        }
+        self.enter(engine, Some((Arc::clone(pool), booking)), prefill, clock);
+    }
+
+    /// The request is on its way to an engine of a Service, and no longer to the one before.
+    pub(crate) fn sent_to_service(&mut self, engine: &Arc<Engine>, clock: std::time::Instant) {
+        self.leave();
+        self.enter(Arc::clone(engine), None, None, clock);
+    }
+
+    fn enter(
         &mut self,
-        engine: &Arc<Engine>,
+        engine: Arc<Engine>,
         pool: Option<(Arc<Pool>, Booking)>,
+        prefill: Option<(Arc<Engine>, Booking)>,
         clock: std::time::Instant,
     ) {
-        self.leave();
         engine.in_flight.fetch_add(1, Ordering::Relaxed);
-        if let Some((pool, _)) = &pool {
-            pool.in_flight.fetch_add(1, Ordering::Relaxed);
-        }
         engine.spec.name.clone_into(&mut self.engine_name);
-        self.sent = Some(Sent { engine: Arc::clone(engine), pool, clock });
+        self.sent = Some(Sent { engine, pool, prefill, clock });
+    }
+
+    /// The answer has begun: its prompt is computed.
+    pub(crate) fn answering(&mut self) {
+        if let Some(sent) = &mut self.sent {
+            sent.end_prefill();
+        }
     }
 
     pub(crate) fn engine_name(&self) -> &str {
@@ -156,12 +178,22 @@ impl Flight {
     }
 
     fn leave(&mut self) {
-        let Some(sent) = self.sent.take() else { return };
+        let Some(mut sent) = self.sent.take() else { return };
+        sent.end_prefill();
         sent.engine.in_flight.fetch_sub(1, Ordering::Relaxed);
         if let Some((pool, booking)) = sent.pool {
             pool.release(&booking);
             pool.used_at_ms.store(millis(sent.clock), Ordering::Relaxed);
             pool.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Sent {
+    fn end_prefill(&mut self) {
+        if let (Some((pool, _)), Some((engine, booking))) = (&self.pool, self.prefill.take()) {
+            engine.in_flight.fetch_sub(1, Ordering::Relaxed);
+            pool.release(&booking);
         }
     }
 }

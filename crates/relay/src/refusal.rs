@@ -32,6 +32,10 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", code, message)
     }
 
+    pub(crate) fn forbidden(message: String) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "invalid_request_error", "forbidden", message)
+    }
+
     pub(crate) fn not_found(code: &'static str, message: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", code, message)
     }

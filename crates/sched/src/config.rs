@@ -2,7 +2,7 @@
 //!
 //! Names, defaults and rules are llm-d's (v0.10): a plugin's name is its type unless given, a profile refers to plugins
 //! by name, a profile without picker takes the first picker that is defined or `max-score-picker`, without profiles all
-//! filters, scorers and pickers make one. Decoding is strict, also inside most plugins' parameters. What configures
+//! filters, scorers and pickers make one. Several profiles need a handler that knows which to use. Decoding is strict, also inside most plugins' parameters. What configures
 //! other parts (data layer, parsers, flow control) is checked by name and left to them.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -13,10 +13,12 @@ use serde_json::Value;
 use crate::{
     POLICIES, Scheduler,
     filter::Saturation,
-    scheduler::{Picker, Weighted},
+    scheduler::{Picker, Prefill, Profile, Weighted},
+    score::PrefixSettings,
 };
 
 mod plugins;
+mod stages;
 mod types;
 
 use plugins::{detector, filter, producers, read_picker, scorer};
@@ -188,21 +190,40 @@ pub(crate) fn read(value: &Value) -> Result<Scheduler, ConfigError> {
     }
     let _read_elsewhere = (&config.data_layer, &config.request_handler, &config.parser);
 
-    let (profile_name, refs) = profile(&config, &plugins)?;
-    let mut scheduler =
-        Scheduler { profile: profile_name.into(), ..Scheduler::without_scorers(Picker::MaxScore) };
-    scheduler.producers = producers(&plugins)?;
-    scheduler.saturation = saturation(&config, &plugins)?;
+    let profiles = profiles(&config, &plugins)?;
+    let mut producers = producers(&plugins)?;
+    let stages = stages::read(&plugins, &profiles, &mut producers, &mut warnings)?;
+    let mut profile = |place: usize| profile(&profiles[place], &plugins, &mut producers, &mut warnings);
+    let main = profile(stages.main)?;
+    let prefill = match stages.prefill {
+        Some((place, decider)) => Some(Prefill { profile: profile(place)?, decider }),
+        None => None,
+    };
+    let saturation = saturation(&config, &plugins)?;
+    Ok(Scheduler { main, prefill, producers, saturation, warnings })
+}
+
+/// One profile with all that it refers to.
+fn profile(
+    (name, refs): &(String, Referenced<'_>),
+    plugins: &BTreeMap<String, Plugin>,
+    producers: &mut Vec<PrefixSettings>,
+    warnings: &mut Vec<String>,
+) -> Result<Profile, ConfigError> {
+    let mut profile = Profile::without_scorers(name.as_str(), Picker::MaxScore);
     let mut picker: Option<(Picker, usize)> = None;
     for (at, plugin, weight) in refs {
         match plugin.kind {
             Kind::Scorer => {
-                let scorer = scorer(plugin, &mut scheduler.producers)?;
-                scheduler.scorers.push(Weighted { name: plugin.name.clone(), weight, scorer });
+                let scorer = scorer(plugin, producers)?;
+                profile.scorers.push(Weighted { name: plugin.name.clone(), weight: *weight, scorer });
             }
-            Kind::Filter | Kind::Detector => scheduler.filters.push((plugin.name.clone(), filter(plugin)?)),
+            Kind::Filter | Kind::Detector => profile.filters.push((plugin.name.clone(), filter(plugin)?)),
             Kind::Picker => picker = picker.or(Some(read_picker(plugin)?)),
-            Kind::SingleProfileHandler | Kind::PrefixProducer => {}
+            Kind::SingleProfileHandler
+            | Kind::DisaggProfileHandler
+            | Kind::Decider
+            | Kind::PrefixProducer => {}
             Kind::Elsewhere => {
                 warnings.push(format!("{at}: plugin '{}' does nothing in a profile", plugin.name))
             }
@@ -214,9 +235,8 @@ pub(crate) fn read(value: &Value) -> Result<Scheduler, ConfigError> {
     {
         picker = Some(read_picker(plugin)?);
     }
-    (scheduler.picker, scheduler.picks) = picker.unwrap_or((Picker::MaxScore, 1));
-    scheduler.warnings = warnings;
-    Ok(scheduler)
+    (profile.picker, profile.picks) = picker.unwrap_or((Picker::MaxScore, 1));
+    Ok(profile)
 }
 
 fn check_header(config: &Config) -> Result<(), ConfigError> {
@@ -278,13 +298,12 @@ fn plugins(specs: &[PluginSpec]) -> Result<BTreeMap<String, Plugin>, ConfigError
 
 type Referenced<'a> = Vec<(String, &'a Plugin, f64)>;
 
-/// The name of the only profile and the plugins it refers to, with weights.
-fn profile<'a>(
+/// The profiles in the order of the file, each with the plugins that it refers to and their weights.
+fn profiles<'a>(
     config: &Config,
     plugins: &'a BTreeMap<String, Plugin>,
-) -> Result<(String, Referenced<'a>), ConfigError> {
-    let mut names = Vec::new();
-    let mut referenced = Vec::new();
+) -> Result<Vec<(String, Referenced<'a>)>, ConfigError> {
+    let mut profiles: Vec<(String, Referenced<'a>)> = Vec::new();
     for (number, profile) in config.scheduling_profiles.iter().enumerate() {
         let Some(name) = profile.name.clone().filter(|name| !name.is_empty()) else {
             return Err(ConfigError::Field {
@@ -292,10 +311,11 @@ fn profile<'a>(
                 reason: "the profile is missing a name".to_owned(),
             });
         };
-        if names.contains(&name) {
+        if profiles.iter().any(|(known, _)| *known == name) {
             let at = format!("schedulingProfiles[{number}]");
             return Err(ConfigError::DuplicateName { at, what: "profile", name });
         }
+        let mut referenced = Vec::new();
         for (place, reference) in profile.plugins.iter().enumerate() {
             let at = format!("schedulingProfiles[{name}].plugins[{place}]");
             let Some(wanted) = reference.plugin_ref.as_deref().filter(|wanted| !wanted.is_empty()) else {
@@ -304,32 +324,21 @@ fn profile<'a>(
             let plugin = resolve(&at, wanted, plugins)?;
             referenced.push((at, plugin, reference.weight.unwrap_or(1.0)));
         }
-        names.push(name);
+        profiles.push((name, referenced));
     }
-    match names.len() {
-        0 => {
-            // In the order of the file: llm-d's order is that of a Go map.
-            let mut all: Vec<&Plugin> = plugins
-                .values()
-                .filter(|plugin| {
-                    matches!(plugin.kind, Kind::Filter | Kind::Scorer | Kind::Picker | Kind::Detector)
-                })
-                .collect();
-            all.sort_by_key(|plugin| place_in_file(config, plugin));
-            Ok((
-                "default".to_owned(),
-                all.into_iter().map(|plugin| (plugin.at.clone(), plugin, 1.0)).collect(),
-            ))
-        }
-        1 => Ok((names.remove(0), referenced)),
-        _ => Err(ConfigError::Profiles {
-            reason: format!(
-                "schedulingProfiles: there are {} profiles ({}) and no profile handler that knows which to use",
-                names.len(),
-                names.join(", ")
-            ),
-        }),
+    if profiles.is_empty() {
+        // In the order of the file: llm-d's order is that of a Go map.
+        let mut all: Vec<&Plugin> = plugins
+            .values()
+            .filter(|plugin| {
+                matches!(plugin.kind, Kind::Filter | Kind::Scorer | Kind::Picker | Kind::Detector)
+            })
+            .collect();
+        all.sort_by_key(|plugin| place_in_file(config, plugin));
+        let all = all.into_iter().map(|plugin| (plugin.at.clone(), plugin, 1.0)).collect();
+        profiles.push(("default".to_owned(), all));
     }
+    Ok(profiles)
 }
 
 fn place_in_file(config: &Config, plugin: &Plugin) -> usize {

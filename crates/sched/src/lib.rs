@@ -6,6 +6,7 @@
 //! the same pick; there is no clock and no random source here, a request brings `now_ms` and `seed`.
 //!
 //! The names, parameters and formulas of scorers, filters and pickers are those of llm-d's `EndpointPickerConfig`.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod config;
 mod filter;

@@ -11,6 +11,7 @@ pub struct Pick {
     pub(crate) chosen: usize,
     pub(crate) fallbacks: Vec<usize>,
     pub(crate) booking: Booking,
+    pub(crate) prefill: Option<Box<Pick>>,
     /// Every score that led here.
     pub explanation: Explanation,
 }
@@ -29,6 +30,12 @@ impl Pick {
     /// What the ledger should remember once the request has been sent to [`Pick::endpoint`].
     pub fn booking(&self) -> &Booking {
         &self.booking
+    }
+
+    /// Where the prompt is computed, if not at [`Pick::endpoint`]; with a booking of its own, to be released as soon as the
+    /// answer begins.
+    pub fn prefill(&self) -> Option<&Pick> {
+        self.prefill.as_deref()
     }
 
     /// What the ledger should remember if the request was sent to another endpoint, a fallback, instead.

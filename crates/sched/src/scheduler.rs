@@ -15,18 +15,50 @@ const FALLBACKS: usize = 3;
 /// The names that [`Scheduler::policy`] knows.
 pub const POLICIES: [&str; 4] = ["default", "random", "round-robin", "least-queue"];
 
-/// A scheduling profile, ready to pick. Immutable: a new configuration is a new scheduler.
+/// Scheduling profiles, ready to pick. Immutable: a new configuration is a new scheduler.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
-    pub(crate) profile: Arc<str>,
+    /// Picks the endpoint that answers: the only profile, or the one for decoding.
+    pub(crate) main: Profile,
+    /// Picks a second endpoint that computes the prompt; `None`: the one that answers does it.
+    pub(crate) prefill: Option<Prefill>,
+    pub(crate) producers: Vec<PrefixSettings>,
+    pub(crate) saturation: Saturation,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One scheduling profile.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    pub(crate) name: Arc<str>,
     pub(crate) filters: Vec<(Arc<str>, Filter)>,
     pub(crate) scorers: Vec<Weighted>,
     pub(crate) picker: Picker,
     /// How many endpoints the picker is asked for; those after the first are fallbacks.
     pub(crate) picks: usize,
-    pub(crate) producers: Vec<PrefixSettings>,
-    pub(crate) saturation: Saturation,
-    pub(crate) warnings: Vec<String>,
+}
+
+/// The prefill stage of disaggregated serving.
+#[derive(Clone, Debug)]
+pub(crate) struct Prefill {
+    pub(crate) profile: Profile,
+    pub(crate) decider: Decider,
+}
+
+/// Whether a prompt is computed by an endpoint of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decider {
+    /// `always-disagg-pd-decider`.
+    Always,
+    /// `prefix-based-pd-decider`: if the endpoint that answers would have to compute this much of it.
+    Uncached {
+        /// 0: never.
+        uncached_tokens: u64,
+        /// Shorter prompts stay where they are.
+        prompt_tokens: u64,
+        /// The number of the prefix producer that is asked.
+        producer: usize,
+    },
 }
 
 /// A scorer in a profile.
@@ -67,15 +99,14 @@ impl Default for Scheduler {
     /// `max-score-picker`.
     fn default() -> Self {
         let scorer = |name: &str, weight, scorer| Weighted { name: name.into(), weight, scorer };
-        Self {
-            scorers: vec![
-                scorer("queue-scorer", 2.0, Scorer::Queue),
-                scorer("kv-cache-utilization-scorer", 2.0, Scorer::KvCacheUtilization),
-                scorer("prefix-cache-scorer", 3.0, Scorer::prefix_cache()),
-            ],
-            producers: vec![PrefixSettings::default()],
-            ..Self::without_scorers(Picker::MaxScore)
-        }
+        let mut scheduler = Self::without_scorers(Picker::MaxScore);
+        scheduler.main.scorers = vec![
+            scorer("queue-scorer", 2.0, Scorer::Queue),
+            scorer("kv-cache-utilization-scorer", 2.0, Scorer::KvCacheUtilization),
+            scorer("prefix-cache-scorer", 3.0, Scorer::prefix_cache()),
+        ];
+        scheduler.producers = vec![PrefixSettings::default()];
+        scheduler
     }
 }
 
@@ -89,10 +120,12 @@ impl Scheduler {
             "default" => Ok(Self::default()),
             "random" => Ok(Self::without_scorers(Picker::Random)),
             "round-robin" => Ok(Self::without_scorers(Picker::RoundRobin)),
-            "least-queue" => Ok(Self {
-                scorers: vec![Weighted { name: "queue-scorer".into(), weight: 1.0, scorer: Scorer::Queue }],
-                ..Self::without_scorers(Picker::MaxScore)
-            }),
+            "least-queue" => {
+                let mut scheduler = Self::without_scorers(Picker::MaxScore);
+                let queue = Weighted { name: "queue-scorer".into(), weight: 1.0, scorer: Scorer::Queue };
+                scheduler.main.scorers = vec![queue];
+                Ok(scheduler)
+            }
             _ => Err(config::unknown_policy(name)),
         }
     }
@@ -106,6 +139,35 @@ impl Scheduler {
         config::read(config)
     }
 
+    /// A policy for requests that this scheduler would place. With a prefill stage, stages and filters stay and only scorers
+    /// and pickers are the policy's: engines that only prefill answer nothing, whatever the policy.
+    #[must_use]
+    pub fn with_policy(&self, policy: &Scheduler) -> Self {
+        if self.prefill.is_none() {
+            return policy.clone();
+        }
+        let profile = |own: &Profile| Profile {
+            name: own.name.clone(),
+            filters: own.filters.clone(),
+            ..policy.main.clone()
+        };
+        // The producer that a decider asks stays at its number; a policy's scorers know only the first, the default one.
+        let mut producers = policy.producers.clone();
+        if self.producers.len() > producers.len() {
+            producers.extend_from_slice(&self.producers[producers.len()..]);
+        }
+        Self {
+            main: profile(&self.main),
+            prefill: self
+                .prefill
+                .as_ref()
+                .map(|prefill| Prefill { profile: profile(&prefill.profile), decider: prefill.decider }),
+            producers,
+            saturation: policy.saturation.clone(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// What the configuration asks for and this scheduler does without.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -113,30 +175,49 @@ impl Scheduler {
 
     pub(crate) fn without_scorers(picker: Picker) -> Self {
         Self {
-            profile: "default".into(),
-            filters: Vec::new(),
-            scorers: Vec::new(),
-            picker,
-            picks: 1,
+            main: Profile::without_scorers("default", picker),
+            prefill: None,
             producers: Vec::new(),
             saturation: Saturation::default(),
             warnings: Vec::new(),
         }
     }
 
-    /// Picks an endpoint.
+    /// Picks an endpoint, and with a prefill stage perhaps a second one that computes the prompt. When none can do that,
+    /// the first does it itself.
     ///
     /// # Errors
     /// If none can be picked; the refusal has the words and the status for the client.
     pub fn pick(&self, request: &Request<'_>, fleet: &Fleet, ledger: &Ledger) -> Result<Pick, Refusal> {
-        let mut candidates = candidates(request, fleet)?;
+        let candidates = candidates(request, fleet)?;
         let endpoint = |index: &u32| &fleet.endpoints()[*index as usize];
         if request.priority < 0
             && self.saturation.of(candidates.iter().map(endpoint), ledger, request.now_ms) >= 1.0
         {
             return Err(Refusal::Saturated);
         }
-        for (name, filter) in &self.filters {
+        let Some(prefill) = &self.prefill else {
+            return Ok(self.run(&self.main, request, fleet, ledger, candidates)?.0);
+        };
+        let (mut pick, uncached) = self.run(&self.main, request, fleet, ledger, candidates.clone())?;
+        if prefill.decider.says_yes(&uncached) {
+            // llm-d does without prefill when its profile finds nobody.
+            let found = self.run(&prefill.profile, request, fleet, ledger, candidates).ok();
+            pick.prefill = found.map(|(pick, _)| Box::new(pick));
+        }
+        Ok(pick)
+    }
+
+    /// Runs one profile on these candidates. With the pick comes how much of the prompt the endpoint would have to compute.
+    fn run(
+        &self,
+        profile: &Profile,
+        request: &Request<'_>,
+        fleet: &Fleet,
+        ledger: &Ledger,
+        mut candidates: Vec<u32>,
+    ) -> Result<(Pick, Uncached), Refusal> {
+        for (name, filter) in &profile.filters {
             filter.keep(&mut candidates, fleet, ledger, request.now_ms);
             if candidates.is_empty() {
                 return Err(Refusal::AllFiltered { filter: name.clone() });
@@ -144,8 +225,8 @@ impl Scheduler {
         }
         let facts = Facts::gather(request, &self.producers, fleet, &candidates, ledger);
         let mut totals = vec![0.0; candidates.len()];
-        let mut columns = Vec::with_capacity(self.scorers.len());
-        for Weighted { name, weight, scorer } in &self.scorers {
+        let mut columns = Vec::with_capacity(profile.scorers.len());
+        for Weighted { name, weight, scorer } in &profile.scorers {
             let mut scores = scorer.score(&facts);
             for (total, score) in totals.iter_mut().zip(&mut scores) {
                 *score = score.clamp(0.0, 1.0);
@@ -153,21 +234,53 @@ impl Scheduler {
             }
             columns.push(ScorerColumn { name: name.clone(), weight: *weight, scores });
         }
-        let wanted = self.picks.max(1) + FALLBACKS;
-        let order = self.picker.order(&candidates, &totals, fleet, request.seed, ledger.turns(), wanted);
+        let wanted = profile.picks.max(1) + FALLBACKS;
+        let order = profile.picker.order(&candidates, &totals, fleet, request.seed, ledger.turns(), wanted);
         let mut order = order.into_iter().map(|row| candidates[row] as usize);
         let Some(chosen) = order.next() else { return Err(Refusal::NoEndpoint) };
         let fallbacks = order.collect();
-        let booking = booking(&facts, &fleet.endpoints()[chosen]);
+        let endpoint = &fleet.endpoints()[chosen];
+        let booking = booking(&facts, endpoint);
+        let uncached = Uncached {
+            prompt_tokens: facts.prompt_tokens(),
+            by_producer: (0..self.producers.len())
+                .map(|number| facts.uncached_tokens(number, endpoint))
+                .collect(),
+        };
         let explanation = Explanation {
             fleet: fleet.clone(),
             candidates,
             totals,
             columns,
-            profile: self.profile.clone(),
-            picker: self.picker.type_name(),
+            profile: profile.name.clone(),
+            picker: profile.picker.type_name(),
         };
-        Ok(Pick { fleet: fleet.clone(), chosen, fallbacks, booking, explanation })
+        Ok((Pick { fleet: fleet.clone(), chosen, fallbacks, booking, prefill: None, explanation }, uncached))
+    }
+}
+
+/// What an endpoint would have to compute of a prompt.
+struct Uncached {
+    prompt_tokens: u64,
+    /// Without what each prefix producer knows to be cached there.
+    by_producer: Vec<u64>,
+}
+
+impl Decider {
+    fn says_yes(self, uncached: &Uncached) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Uncached { uncached_tokens, prompt_tokens, producer } => {
+                let left = uncached.by_producer.get(producer).copied().unwrap_or(uncached.prompt_tokens);
+                uncached_tokens > 0 && uncached.prompt_tokens >= prompt_tokens && left >= uncached_tokens
+            }
+        }
+    }
+}
+
+impl Profile {
+    pub(crate) fn without_scorers(name: impl Into<Arc<str>>, picker: Picker) -> Self {
+        Self { name: name.into(), filters: Vec::new(), scorers: Vec::new(), picker, picks: 1 }
     }
 }
 
@@ -209,7 +322,7 @@ fn booking(facts: &Facts<'_>, endpoint: &Endpoint) -> Booking {
                 capacity_blocks: prefix.capacity_blocks(endpoint),
             })
             .collect(),
-        uncached_tokens: facts.uncached_tokens(endpoint),
+        uncached_tokens: facts.uncached_tokens(0, endpoint),
         cold: facts.is_cold(),
     }
 }

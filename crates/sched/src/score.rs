@@ -142,7 +142,7 @@ impl<'a> Facts<'a> {
             .all(|endpoint| self.prefixes.iter().all(|prefix| prefix.matched_blocks(endpoint) == 0))
     }
 
-    fn prompt_tokens(&self) -> u64 {
+    pub(crate) fn prompt_tokens(&self) -> u64 {
         self.request
             .prompts
             .iter()
@@ -150,11 +150,11 @@ impl<'a> Facts<'a> {
             .sum()
     }
 
-    /// Prompt tokens that the endpoint will have to compute, as far as the first producer knows.
-    pub(crate) fn uncached_tokens(&self, endpoint: &Endpoint) -> u64 {
+    /// Prompt tokens that the endpoint will have to compute, as far as a producer knows.
+    pub(crate) fn uncached_tokens(&self, producer: usize, endpoint: &Endpoint) -> u64 {
         let cached = self
             .prefixes
-            .first()
+            .get(producer)
             .map_or(0, |prefix| u64::from(prefix.matched_blocks(endpoint)) * u64::from(prefix.block_tokens));
         self.prompt_tokens().saturating_sub(cached)
     }
@@ -226,7 +226,7 @@ impl Scorer {
                 })
             }
             Self::TokenLoad { queue_threshold_tokens } => each(&|endpoint| {
-                let tokens = facts.ledger.in_flight(endpoint).tokens + facts.uncached_tokens(endpoint);
+                let tokens = facts.ledger.in_flight(endpoint).tokens + facts.uncached_tokens(0, endpoint);
                 1.0 - (tokens as f64).min(*queue_threshold_tokens) / queue_threshold_tokens
             }),
         }

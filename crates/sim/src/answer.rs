@@ -15,6 +15,8 @@ pub(crate) struct Head {
     pub(crate) id: String,
     pub(crate) created_s: u64,
     pub(crate) model: String,
+    /// `kv_transfer_params` of a whole answer: where the KV cache of its prompt is, as JSON; `None` is null.
+    pub(crate) kept_blocks: Option<String>,
 }
 
 /// What one choice of an answer has beside its text.
@@ -157,10 +159,11 @@ impl Head {
         };
         format!(
             "{},\"choices\":[{}],\"service_tier\":null,\"system_fingerprint\":\"{FINGERPRINT}\",\"usage\":{},\
-             {prompt_fields}\"kv_transfer_params\":null,\"ec_transfer_params\":null,\"metrics\":null}}",
+             {prompt_fields}\"kv_transfer_params\":{},\"ec_transfer_params\":null,\"metrics\":null}}",
             self.begin(object),
             choices.join(","),
             usage.whole(self.endpoint),
+            self.kept_blocks.as_deref().unwrap_or("null"),
         )
     }
 

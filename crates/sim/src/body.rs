@@ -75,6 +75,10 @@ pub(crate) struct Generation {
     /// Whether the answer names the tokens of prompt and answer.
     pub(crate) return_token_ids: bool,
     pub(crate) cache_salt: Option<String>,
+    /// Somebody else will fetch the KV cache of the prompt: the answer says where it is.
+    pub(crate) keeps_blocks: bool,
+    /// The KV cache of the prompt is at another engine.
+    pub(crate) fetches_blocks: bool,
 }
 
 /// One prompt.
@@ -160,6 +164,8 @@ pub(crate) fn read(endpoint: Endpoint, bytes: &[u8], settings: Settings) -> Resu
     let most = max_tokens.unwrap_or(u64::MAX).min(room);
     let options = body.get("stream_options").and_then(Value::as_object);
     let option = |name: &str| options.and_then(|options| options.get(name)).and_then(truth).unwrap_or(false);
+    let transfer = body.get("kv_transfer_params").and_then(Value::as_object);
+    let transfers = |name: &str| transfer.and_then(|params| params.get(name)) == Some(&Value::Bool(true));
     Ok(Generation {
         model,
         prompts,
@@ -185,6 +191,8 @@ pub(crate) fn read(endpoint: Endpoint, bytes: &[u8], settings: Settings) -> Resu
                 return Err(Refusal::parameter(message, "cache_salt"));
             }
         },
+        keeps_blocks: transfers("do_remote_decode"),
+        fetches_blocks: transfers("do_remote_prefill"),
     })
 }
 

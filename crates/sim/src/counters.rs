@@ -11,6 +11,12 @@ pub struct Counters {
     pub prompt_tokens: u64,
     /// Those of them that came from the cache.
     pub cached_prompt_tokens: u64,
+    /// Those of them that came from another engine.
+    pub fetched_prompt_tokens: u64,
+    /// Prompt tokens that another engine was asked for.
+    pub external_queries: u64,
+    /// Those of them that it had.
+    pub external_hits: u64,
     /// Generated tokens.
     pub generation_tokens: u64,
     /// Jobs that gave way to others and were computed again.
@@ -90,6 +96,9 @@ impl Default for Counters {
             prefix_hits: 0,
             prompt_tokens: 0,
             cached_prompt_tokens: 0,
+            fetched_prompt_tokens: 0,
+            external_queries: 0,
+            external_hits: 0,
             generation_tokens: 0,
             preemptions: 0,
             aborted: 0,

@@ -100,6 +100,8 @@ pub struct Job {
     pub cache_key: String,
     /// The LoRA adapter; `None` for the base model.
     pub adapter: Option<Arc<str>>,
+    /// Another engine has computed the prompt: all but its last token come from there. The way takes no time.
+    pub fetched: bool,
 }
 
 /// Names a job for as long as the engine lives.
@@ -113,7 +115,7 @@ pub struct Progress {
     pub job: JobId,
     /// How many tokens it has generated.
     pub generated: usize,
-    /// How many of its prompt's tokens were found in the cache.
+    /// How many of its prompt's tokens were found in the cache, or fetched from another engine.
     pub cached_tokens: u64,
     /// It has generated all and is gone.
     pub finished: bool,
@@ -160,7 +162,11 @@ struct Active {
     /// Tokens whose keys and values are in the cache.
     computed: u64,
     generated: usize,
+    /// Blocks that are in the prefix cache.
+    published: usize,
     cached_tokens: u64,
+    /// Those of them that came from another engine.
+    fetched_tokens: u64,
     counted: bool,
     preemptions: u32,
     arrived_ns: u64,
@@ -226,7 +232,9 @@ impl Engine {
                 blocks: Vec::new(),
                 computed: 0,
                 generated: 0,
+                published: 0,
                 cached_tokens: 0,
+                fetched_tokens: 0,
                 counted: false,
                 preemptions: 0,
                 arrived_ns: now_ns,
@@ -359,6 +367,7 @@ impl Engine {
                 continue;
             }
             self.take_cached_prefix(id);
+            self.take_fetched_prompt(id);
             let Some(active) = self.jobs.get(&id) else { continue };
             let share = (active.known() - active.computed).min(*budget);
             let end = active.computed + share;
@@ -366,6 +375,7 @@ impl Engine {
                 if let Some(active) = self.jobs.get_mut(&id) {
                     self.cache.release(&mut active.blocks);
                     active.computed = 0;
+                    active.published = 0;
                 }
                 self.waiting.push_front(id);
                 break;
@@ -375,8 +385,13 @@ impl Engine {
             {
                 active.counted = true;
                 active.admitted_ns = now_ns;
+                let found = active.cached_tokens - active.fetched_tokens;
                 self.counters.prefix_queries += active.prompt_len();
-                self.counters.prefix_hits += active.cached_tokens;
+                self.counters.prefix_hits += found;
+                if active.job.fetched {
+                    self.counters.external_queries += active.prompt_len() - found;
+                    self.counters.external_hits += active.fetched_tokens;
+                }
             }
             *budget -= share;
             shares.push((id, share));
@@ -403,10 +418,23 @@ impl Engine {
         let most = ((active.known() - 1) / block_tokens) as usize;
         let wanted = &active.hashes[..active.hashes.len().min(most)];
         active.blocks = self.cache.take_prefix(wanted);
+        active.published = active.blocks.len();
         active.computed = active.blocks.len() as u64 * block_tokens;
         if !active.counted {
             active.cached_tokens = active.computed;
         }
+    }
+
+    /// Gives a job what another engine computed, once: what a preempted job loses is computed here.
+    fn take_fetched_prompt(&mut self, id: JobId) {
+        let Some(active) = self.jobs.get_mut(&id).filter(|active| active.job.fetched && !active.counted)
+        else {
+            return;
+        };
+        let all_but_last = active.prompt_len() - 1;
+        active.fetched_tokens = all_but_last.saturating_sub(active.computed);
+        active.computed += active.fetched_tokens;
+        active.cached_tokens = active.computed;
     }
 
     /// Makes sure that a job has blocks for its first `tokens` tokens.
@@ -422,6 +450,7 @@ impl Engine {
         if let Some(active) = self.jobs.get_mut(&id) {
             self.cache.release(&mut active.blocks);
             active.computed = 0;
+            active.published = 0;
             active.preemptions += 1;
             self.counters.preemptions += 1;
             self.waiting.push_front(id);
@@ -433,12 +462,12 @@ impl Engine {
             // An aborted job is gone although its step was computed.
             let Some(active) = self.jobs.get_mut(&id) else { continue };
             let block_tokens = u64::from(self.settings.block_tokens.max(1));
-            let full_before = (active.computed / block_tokens) as usize;
             active.computed += share;
             let full = ((active.computed / block_tokens) as usize).min(active.hashes.len());
-            for place in full_before..full {
+            for place in active.published..full {
                 self.cache.publish(active.blocks[place], active.hashes[place]);
             }
+            active.published = active.published.max(full);
             if active.computed < active.known() {
                 continue;
             }
@@ -448,7 +477,8 @@ impl Engine {
             if active.generated == 1 {
                 self.counters.time_to_first_token_s.observe(seconds(active.arrived_ns));
                 self.counters.prompt_tokens += active.prompt_len();
-                self.counters.cached_prompt_tokens += active.cached_tokens;
+                self.counters.cached_prompt_tokens += active.cached_tokens - active.fetched_tokens;
+                self.counters.fetched_prompt_tokens += active.fetched_tokens;
                 active.first_token_ns = step.ends_ns;
             } else {
                 self.counters.inter_token_latency_s.observe(seconds(active.last_token_ns));

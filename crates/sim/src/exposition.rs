@@ -54,8 +54,16 @@ pub(crate) fn text(snapshot: &Snapshot<'_>) -> String {
     let count = |number: u64| number as f64;
     page.counter("prefix_cache_queries", "Prompt tokens looked up.", &[("", count(counters.prefix_queries))]);
     page.counter("prefix_cache_hits", "Prompt tokens found.", &[("", count(counters.prefix_hits))]);
-    page.counter("external_prefix_cache_queries", "Prompt tokens looked up in other engines.", &[("", 0.0)]);
-    page.counter("external_prefix_cache_hits", "Prompt tokens found in other engines.", &[("", 0.0)]);
+    page.counter(
+        "external_prefix_cache_queries",
+        "Prompt tokens looked up in other engines.",
+        &[("", count(counters.external_queries))],
+    );
+    page.counter(
+        "external_prefix_cache_hits",
+        "Prompt tokens found in other engines.",
+        &[("", count(counters.external_hits))],
+    );
     page.counter("mm_cache_queries", "Multi-modal items looked up.", &[("", 0.0)]);
     page.counter("mm_cache_hits", "Multi-modal items found.", &[("", 0.0)]);
     page.counter(
@@ -68,30 +76,27 @@ pub(crate) fn text(snapshot: &Snapshot<'_>) -> String {
         "Prompt tokens of computed prompts.",
         &[("", count(counters.prompt_tokens))],
     );
-    let computed = counters.prompt_tokens - counters.cached_prompt_tokens;
+    let (cached, fetched) = (counters.cached_prompt_tokens, counters.fetched_prompt_tokens);
+    let computed = counters.prompt_tokens - cached - fetched;
     page.counter(
         "prompt_tokens_by_source",
         "Prompt tokens by source.",
         &[
             ("source=\"local_compute\"", count(computed)),
-            ("source=\"local_cache_hit\"", count(counters.cached_prompt_tokens)),
-            ("source=\"external_kv_transfer\"", 0.0),
+            ("source=\"local_cache_hit\"", count(cached)),
+            ("source=\"external_kv_transfer\"", count(fetched)),
         ],
     );
-    page.counter(
-        "prompt_tokens_cached",
-        "Prompt tokens from a cache.",
-        &[("", count(counters.cached_prompt_tokens))],
-    );
+    page.counter("prompt_tokens_cached", "Prompt tokens from a cache.", &[("", count(cached + fetched))]);
     page.counter(
         "prompt_tokens_cached_by_source",
         "Prompt tokens from a cache by its tier.",
         &[
-            ("source=\"device\"", count(counters.cached_prompt_tokens)),
+            ("source=\"device\"", count(cached)),
             ("source=\"host\"", 0.0),
             ("source=\"p2p\"", 0.0),
             ("source=\"disk\"", 0.0),
-            ("source=\"external_unspecified\"", 0.0),
+            ("source=\"external_unspecified\"", count(fetched)),
         ],
     );
     page.counter("generation_tokens", "Generated tokens.", &[("", count(counters.generation_tokens))]);

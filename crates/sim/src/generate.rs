@@ -88,6 +88,7 @@ fn begin(
                 stops: !answer.reached_limit,
                 cache_key: cache_key.clone(),
                 adapter: adapter.as_deref().map(Arc::from),
+                fetched: generation.fetches_blocks,
             });
             let echo = if generation.echo { prompt.text.clone() } else { String::new() };
             let prompt_numbers = generation.return_token_ids.then(|| prompt.tokens.clone());
@@ -108,10 +109,11 @@ fn begin(
     let own = headers.get(wire::headers::REQUEST_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let id = format!("{prefix}-{}", own.unwrap_or_else(|| server.new_id()));
     let prompt_tokens = generation.prompts.iter().map(|prompt| prompt.tokens.len() as u64).sum();
+    let kept_blocks = generation.keeps_blocks.then(|| server.kept_blocks(&id, prompt_tokens));
     let running = server.submit(jobs);
     let places = running.ids.iter().copied().zip(0..).collect();
     Ok(Work {
-        head: Head { endpoint, id, created_s: now_s(), model },
+        head: Head { endpoint, id, created_s: now_s(), model, kept_blocks },
         tell_cached: server.options.prompt_tokens_details,
         running,
         generation,
@@ -146,6 +148,10 @@ impl Work {
                 }
                 Some(Update::Aborted) | None => aborted = true,
             }
+        }
+        // As vLLM: an answer that ended by itself hands nothing on.
+        if self.choices.iter().any(|choice| choice.finish().reason != "length") {
+            self.head.kept_blocks = None;
         }
         let tell = self.generation.return_token_ids;
         let choices: Vec<(String, Finish, Numbers)> = self

@@ -8,6 +8,7 @@
 //!
 //! Answers are made-up text that says so; everything that is measured (queue, batch, cache, latencies) follows the
 //! model. Hundreds of engines run in one process.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod answer;
 mod body;

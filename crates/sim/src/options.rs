@@ -29,6 +29,10 @@ pub struct Options {
     pub lora_modules: Vec<LoraModule>,
     /// Whether adapters are served at all (`--enable-lora`).
     pub enable_lora: bool,
+    /// A worker of an engine over several pods (`--headless`): it serves nothing, its leader answers.
+    pub headless: bool,
+    /// The leader of an engine over several pods (`--data-parallel-address`, `--master-addr`).
+    pub leader: Option<String>,
     /// Whether `usage` says how much of the prompt was cached (`--enable-prompt-tokens-details`).
     pub prompt_tokens_details: bool,
     /// Whether requests may offer tools (`--enable-auto-tool-choice` with `--tool-call-parser`). None is ever called.
@@ -65,6 +69,8 @@ impl Default for Options {
             speed: 1.0,
             lora_modules: Vec::new(),
             enable_lora: false,
+            headless: false,
+            leader: None,
             prompt_tokens_details: false,
             tool_calls: false,
             api_keys: Vec::new(),
@@ -101,6 +107,12 @@ impl Options {
         } else {
             self.served_model_names.clone()
         }
+    }
+
+    /// What a worker without an API of its own says when it starts.
+    pub fn worker_words(&self) -> String {
+        let leader = self.leader.as_deref().unwrap_or("another pod");
+        format!("simulated worker for {}: its leader, {leader}, answers", self.names().join(", "))
     }
 
     /// Longest prompt with answer that both the model and the cache can hold, in tokens.

@@ -152,6 +152,23 @@ impl Server {
         edit(&mut self.core().adapters)
     }
 
+    /// What another engine needs to fetch the KV cache of a prompt from this one, with the keys of vLLM's NIXL connector.
+    pub(crate) fn kept_blocks(&self, request_id: &str, prompt_tokens: u64) -> String {
+        let blocks = prompt_tokens.div_ceil(u64::from(self.options.engine.block_tokens.max(1)));
+        serde_json::json!({
+            "do_remote_prefill": true,
+            "do_remote_decode": false,
+            "remote_block_ids": [(1..=blocks).collect::<Vec<_>>()],
+            "remote_engine_id": format!("{:016x}", wire::prefix::chain_hash(&self.created_s.to_le_bytes(), 0)),
+            "remote_request_id": request_id,
+            "remote_host": self.options.host.as_deref().unwrap_or("localhost"),
+            "remote_port": 5600,
+            "tp_size": 1,
+            "remote_num_tokens": prompt_tokens,
+        })
+        .to_string()
+    }
+
     /// Sixteen hexadecimal digits that no other answer of this engine has.
     pub(crate) fn new_id(&self) -> String {
         let number = self.next_id.fetch_add(1, Ordering::Relaxed);

@@ -6,6 +6,7 @@
 //! sorted, lists not indented, no line folded.
 //!
 //! Nothing here opens a file or knows a schema.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 mod read;
 mod scalar;

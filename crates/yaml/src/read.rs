@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value};
 
 use crate::scalar::resolve_plain;
@@ -151,19 +151,22 @@ struct Reader {
 
 impl Reader {
     fn run(mut self, text: &str) -> Result<Vec<Document>, Error> {
+        let end = end_of(text);
         let mut parser = Parser::new_from_str(text);
         while let Some(next) = parser.next_event() {
             let (event, span) = next.map_err(|e| Error::FixSyntax {
                 reason: e.info().to_owned(),
-                position: Position { line: e.marker().line(), column: e.marker().col() + 1 },
+                position: on_its_line(
+                    text,
+                    end.min(Position { line: e.marker().line(), column: e.marker().col() + 1 }),
+                ),
             })?;
-            self.event(event, span)?;
+            self.event(event, end.min(Position { line: span.start.line(), column: span.start.col() + 1 }))?;
         }
         Ok(self.documents)
     }
 
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Error> {
-        let at = Position { line: span.start.line(), column: span.start.col() + 1 };
+    fn event(&mut self, event: Event<'_>, at: Position) -> Result<(), Error> {
         match event {
             Event::DocumentEnd => self.end_document(),
             Event::Scalar(text, style, anchor, tag) => {
@@ -310,6 +313,28 @@ impl Reader {
     }
 }
 
+/// Where the text ends. There the parser looks ahead into a line that is not there, and names that.
+fn end_of(text: &str) -> Position {
+    let mut end = Position { line: 1, column: 1 };
+    let mut before = ' ';
+    for c in text.chars() {
+        match c {
+            '\n' if before == '\r' => {}
+            '\n' | '\r' => end = Position { line: end.line + 1, column: 1 },
+            _ => end.column += 1,
+        }
+        before = c;
+    }
+    end
+}
+
+/// The parser may name a column behind the end of a line.
+fn on_its_line(text: &str, at: Position) -> Position {
+    let mut lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
+    let length = lines.nth(at.line.saturating_sub(1)).map_or(0, |line| line.chars().count());
+    Position { column: at.column.clamp(1, length + 1), ..at }
+}
+
 fn count(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
@@ -367,6 +392,15 @@ mod tests {
         assert_eq!(document.value, json!({"a": 3, "b": {"c": 2}}));
         let found: Vec<_> = document.duplicates.iter().map(|(p, at)| (p.as_str(), at.line)).collect();
         assert_eq!(found, [("/b/c", 2), ("/a", 3)]);
+    }
+
+    #[test]
+    fn an_error_at_the_end_of_the_text_is_on_its_last_line() {
+        let at = |text: &str| read_documents(text).unwrap_err().position().map(|p| (p.line, p.column));
+        assert_eq!(at("a: 1\nb"), Some((2, 2)));
+        assert_eq!(at("a: [1,\r\n  2"), Some((2, 4)));
+        let open = read_documents("? ").unwrap().remove(0);
+        assert_eq!(open.marks.position("/null").map(|p| (p.line, p.column)), Some((1, 3)));
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(crate) fn kubectl() -> Result<()> {
     ensure!(explained.contains("uri"), "explain lacks the field:\n{explained}");
     let described = run(&["describe", "llmisvc", NAME], None)?;
     ensure!(
-        described.contains("Conditions") && described.contains("Events"),
+        described.contains("Conditions") && described.contains("Created v1.Deployment"),
         "describe is short:\n{described}"
     );
 

@@ -6,6 +6,9 @@
 mod clients;
 mod engine;
 mod gotmpl;
+mod kube_apiserver;
+
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
@@ -13,22 +16,31 @@ use anyhow::{Result, bail};
 struct Check {
     name: &'static str,
     needs: &'static str,
-    run: fn() -> Result<()>,
+    run: fn(&Args) -> Result<()>,
 }
 
 const CHECKS: &[Check] = &[
-    Check { name: "gotmpl", needs: "go 1.24 or newer", run: gotmpl::table },
-    Check { name: "kubectl", needs: "kubectl", run: clients::kubectl },
-    Check { name: "openai", needs: "python3 with venv; installs the openai client", run: clients::openai },
+    Check { name: "gotmpl", needs: "go 1.24 or newer", run: |_| gotmpl::table() },
+    Check {
+        name: "kube-apiserver",
+        needs: "go 1.25 or newer, kubectl, setpriv; builds etcd and kube-apiserver (1 GB to download, 4 minutes)",
+        run: |args| kube_apiserver::run(args.recorded.as_deref()),
+    },
+    Check { name: "kubectl", needs: "kubectl", run: |_| clients::kubectl() },
+    Check {
+        name: "openai",
+        needs: "python3 with venv; installs the openai client",
+        run: |_| clients::openai(),
+    },
     Check {
         name: "kubernetes",
         needs: "python3 with venv; installs the kubernetes client",
-        run: clients::kubernetes,
+        run: |_| clients::kubernetes(),
     },
     Check {
         name: "vllm",
         needs: "python3 with venv, gcc, readelf, libnuma1; installs vLLM for CPUs (1 GB to download, 3 GB on disk)",
-        run: engine::vllm,
+        run: |_| engine::vllm(),
     },
 ];
 
@@ -37,6 +49,9 @@ pub(crate) struct Args {
     /// Only these checks; all without a name
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Recorded cases whose children kube-apiserver is to take as well
+    #[arg(long, value_name = "DIR")]
+    recorded: Option<PathBuf>,
 }
 
 /// Runs the checks and prints a line for each; `true` if all passed.
@@ -54,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     {
         println!("== foreign {} (needs {})", check.name, check.needs);
         let started = std::time::Instant::now();
-        match (check.run)() {
+        match (check.run)(args) {
             Ok(()) => {
                 passed += 1;
                 println!("ok {} in {:.1} s", check.name, started.elapsed().as_secs_f64());

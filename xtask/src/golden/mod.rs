@@ -26,6 +26,8 @@ use kinds::ObjectKey;
 use difference::Difference;
 use mends::{Fact, Mends};
 
+pub(crate) use render::stories;
+
 /// What the runner of a folder gets.
 pub(crate) struct Case {
     /// `FOLDER/NAME`, the name used by `--only` and by the pending list.

@@ -10,13 +10,16 @@ mod files;
 mod refusals;
 mod refuse;
 mod state;
+mod story;
 mod surroundings;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+
+pub(crate) use story::stories;
 
 use super::document::read;
 use super::{Case, Outcome};
@@ -56,36 +59,46 @@ pub(super) fn run(case: &Case) -> Result<Outcome> {
     let namespace = about["namespace"].as_str().unwrap_or_default();
     let mut outcome = Outcome::default();
     let mut world = World::new(&case.root, profile, namespace)?;
-    play(case, &mut world, Comparison::new(case, &mut outcome, None))?;
+    let mut comparison = Comparison::new(case, &mut outcome, None);
+    play(&case.dir, &mut world, |phase, world, refused| {
+        comparison.phase(phase, &State { refused, ..world.state()? })
+    })?;
     cluster::with(&case.root, profile, namespace, &case.dir, |cluster| {
-        play(case, cluster, Comparison::new(case, &mut outcome, Some("operator")))
+        let mut comparison = Comparison::new(case, &mut outcome, Some("operator"));
+        play(&case.dir, cluster, |phase, cluster, refused| {
+            comparison.phase(phase, &State { refused, ..cluster.state()? })
+        })
     })
     .context("operator")?;
     Ok(outcome)
 }
 
 /// Folders of the phases after the first state, in order.
-fn phases(case: &Case) -> Vec<(String, Act)> {
+fn phases(dir: &Path) -> Vec<(String, Act)> {
     let mut phases = vec![
-        ("ready".to_owned(), Act::Report(case.dir.join("facts.yaml"))),
-        ("ready-2".to_owned(), Act::Report(case.dir.join("ready-2/facts.yaml"))),
+        ("ready".to_owned(), Act::Report(dir.join("facts.yaml"))),
+        ("ready-2".to_owned(), Act::Report(dir.join("ready-2/facts.yaml"))),
     ];
-    phases.retain(|(name, _)| case.dir.join(name).is_dir());
-    let edits = (1..).map(|number| format!("edit-{number}")).take_while(|name| case.dir.join(name).is_dir());
+    phases.retain(|(name, _)| dir.join(name).is_dir());
+    let edits = (1..).map(|number| format!("edit-{number}")).take_while(|name| dir.join(name).is_dir());
     phases.extend(edits.map(|name| {
-        let act = Act::Edit(case.dir.join(&name));
+        let act = Act::Edit(dir.join(&name));
         (name, act)
     }));
     phases
 }
 
-fn play(case: &Case, stage: &mut dyn Stage, mut comparison: Comparison<'_>) -> Result<()> {
-    let refused = stage.post(&read(&case.dir.join("in.yaml"))?)?;
+/// Plays the case of a folder. `settled` looks at the stage after each phase; it gets the phase's name, empty for the first
+/// state, and the inputs that were refused in it.
+fn play<S: Stage>(
+    dir: &Path,
+    stage: &mut S,
+    mut settled: impl FnMut(&str, &S, Vec<Refused>) -> Result<()>,
+) -> Result<()> {
+    let refused = stage.post(&read(&dir.join("in.yaml"))?)?;
     stage.settle().context("first state")?;
-    let mut state = stage.state()?;
-    state.refused = refused;
-    comparison.phase("", &state)?;
-    for (phase, act) in phases(case) {
+    settled("", stage, refused)?;
+    for (phase, act) in phases(dir) {
         stage.begin();
         match act {
             Act::Report(file) => stage.report(&read(&file)?)?,
@@ -95,7 +108,7 @@ fn play(case: &Case, stage: &mut dyn Stage, mut comparison: Comparison<'_>) -> R
             }
         }
         stage.settle().with_context(|| phase.clone())?;
-        comparison.phase(&phase, &stage.state()?)?;
+        settled(&phase, stage, Vec::new())?;
     }
     Ok(())
 }

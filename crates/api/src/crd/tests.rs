@@ -16,6 +16,39 @@ fn the_installed_crds_fit_into_the_annotation_of_kubectl_apply() {
 }
 
 #[test]
+fn kubectl_explains_our_own_fields() {
+    fn count(node: &Value) -> usize {
+        let fields = node["properties"].as_object().into_iter().flatten();
+        let own: usize =
+            fields.map(|(_, field)| usize::from(field["description"].is_string()) + count(field)).sum();
+        own + node.get("items").map_or(0, count)
+    }
+    for kind in [Kind::Service, Kind::Config] {
+        for edition in [Edition::Full, Edition::Installed] {
+            for version in crd(kind, edition, None)["spec"]["versions"].as_array().unwrap() {
+                let schema = &version["schema"]["openAPIV3Schema"];
+                let of =
+                    |pointer: &str| schema.pointer(pointer).and_then(|node| node["description"].as_str());
+                assert_eq!(of("/properties/spec/properties/model"), Some("Which model, under which name."));
+                for pointer in [
+                    "/properties/spec",
+                    "/properties/status/properties/conditions",
+                    "/properties/spec/properties/baseRefs",
+                    "/properties/spec/properties/prefill/properties/parallelism/properties/dataLocal",
+                    "/properties/spec/properties/router/properties/scheduler/properties/config/properties/ref",
+                    "/properties/spec/properties/scaling/properties/keda/properties/triggers/items/properties/type",
+                ] {
+                    assert!(of(pointer).is_some_and(|text| text.len() > 10), "{pointer}");
+                }
+                assert!(count(schema) > 120, "{}: {}", version["name"], count(schema));
+                let pod = "/properties/spec/properties/template/properties/containers";
+                assert_eq!(of(pod), None);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_schema_is_structural_and_compiles() {
     for edition in [Edition::Full, Edition::Installed] {
         for crd in crds(edition, None) {

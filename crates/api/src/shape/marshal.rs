@@ -4,6 +4,8 @@
 //! there even when nothing in them is set, a list that Go always writes is `null` when it is nil, and quantities are in
 //! their canonical form. One difference from Go: an absent time is left out instead of `null`.
 
+use std::fmt::Write;
+
 use kinds::quantity;
 use serde_json::{Map, Value};
 
@@ -46,6 +48,44 @@ pub fn marshal(type_: &Struct, value: &Value) -> Result<Value, Error> {
     marshal_struct(type_, value, &mut String::new()).map(Value::Object)
 }
 
+/// Whether [`marshal`] would give `value` back as it is, found out without building anything. `false` may also mean that it
+/// is not known.
+pub fn is_marshalled(type_: &Struct, value: &Value) -> bool {
+    let Value::Object(fields) = value else { return false };
+    fields.iter().all(|(name, value)| {
+        let Some(field) = type_.fields.get(name.as_str()) else { return false };
+        if value.is_null() {
+            return field.always && matches!(field.type_, Type::List(_) | Type::Map(_) | Type::Pointer(_));
+        }
+        is_type_marshalled(&field.type_, value) && !is_dropped(field, value)
+    }) && type_
+        .fields
+        .values()
+        .all(|field| !stays_when_absent(field) || fields.contains_key(field.json) || absent(field).is_none())
+}
+
+fn is_type_marshalled(type_: &Type, value: &Value) -> bool {
+    match (type_, value) {
+        (Type::Any, value) => !value.is_null(),
+        (Type::Pointer(inner), value) => is_type_marshalled(inner, value),
+        (Type::Struct(_), value) => type_.as_struct().is_some_and(|of| is_marshalled(of, value)),
+        (Type::String | Type::Url | Type::Bytes | Type::Time | Type::IntOrString, Value::String(_)) => true,
+        (Type::Bool, value) => value.is_boolean(),
+        (Type::Int32, value) => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+        (Type::Int64 | Type::IntOrString, value) => value.is_i64(),
+        (Type::Quantity, Value::String(text)) => {
+            quantity::canonical(text).is_ok_and(|canonical| canonical == *text)
+        }
+        (Type::List(element), Value::Array(items)) => {
+            items.iter().all(|item| is_type_marshalled(element, item))
+        }
+        (Type::Map(element), Value::Object(entries)) => {
+            entries.values().all(|entry| is_type_marshalled(element, entry))
+        }
+        _ => false,
+    }
+}
+
 /// What Go writes for a struct in which nothing is set (`{"model":{"uri":""}}` for a spec).
 pub fn zero(type_: &Struct) -> Value {
     Value::Object(
@@ -61,30 +101,38 @@ fn marshal_struct(type_: &Struct, value: &Value, path: &mut String) -> Result<Ma
         _ => return Err(wrong(path, value, "a mapping")),
     };
     let mut written = Map::new();
-    for field in type_.fields.values() {
-        let out = match fields.get(field.json) {
-            None | Some(Value::Null) => absent(field),
-            Some(value) => {
-                let length = path.len();
-                if !path.is_empty() {
-                    path.push('.');
-                }
-                path.push_str(field.json);
-                let out = marshal_type(&field.type_, value, path)?;
-                path.truncate(length);
-                let dropped = if field.omit_zero {
-                    is_unset(&out)
-                } else {
-                    !field.always && is_empty(&field.type_, &out)
-                };
-                (!dropped).then_some(out)
-            }
-        };
-        if let Some(out) = out {
+    // Most fields of most structs are absent, so those of the value are looked up, and not the other way round.
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+        let Some(field) = type_.fields.get(name.as_str()) else { continue };
+        let length = path.len();
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(name);
+        let out = marshal_type(&field.type_, value, path)?;
+        path.truncate(length);
+        if !is_dropped(field, &out) {
+            written.insert(name.clone(), out);
+        }
+    }
+    for field in type_.fields.values().filter(|field| stays_when_absent(field)) {
+        if fields.get(field.json).is_none_or(Value::is_null)
+            && let Some(out) = absent(field)
+        {
             written.insert(field.json.to_owned(), out);
         }
     }
     Ok(written)
+}
+
+/// Whether Go leaves out a field that is there.
+fn is_dropped(field: &Field, value: &Value) -> bool {
+    if field.omit_zero { is_unset(value) } else { !field.always && is_empty(&field.type_, value) }
+}
+
+/// Whether Go may write something for a field that is not there.
+fn stays_when_absent(field: &Field) -> bool {
+    field.always || matches!(field.type_, Type::Struct(_)) && !field.omit_zero
 }
 
 /// What Go writes for a field that is not there.
@@ -157,7 +205,7 @@ fn marshal_type(type_: &Type, value: &Value, path: &mut String) -> Result<Value,
             let mut written = Vec::with_capacity(items.len());
             for (index, item) in items.iter().enumerate() {
                 let length = path.len();
-                path.push_str(&format!("[{index}]"));
+                let _ = write!(path, "[{index}]");
                 written.push(marshal_element(element, item, path)?);
                 path.truncate(length);
             }
@@ -168,7 +216,7 @@ fn marshal_type(type_: &Type, value: &Value, path: &mut String) -> Result<Value,
             let mut written = Map::new();
             for (key, entry) in entries {
                 let length = path.len();
-                path.push_str(&format!("[{key}]"));
+                path.extend(["[", key, "]"]);
                 written.insert(key.clone(), marshal_element(element, entry, path)?);
                 path.truncate(length);
             }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Field, Struct, Table, Type};
+use super::{Field, Named, Struct, Table, Type};
 
 /// The types of all `texts`, embedded fields resolved.
 pub(super) fn table(texts: &[&'static str]) -> Table {
@@ -110,7 +110,7 @@ fn read_type(expression: &'static str) -> Type {
         "url" => Type::Url,
         "bytes" => Type::Bytes,
         "any" => Type::Any,
-        name => Type::Struct(name),
+        name => Type::Struct(Named::new(name)),
     }
 }
 

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{Error, GoField, TABLE, Type, find, marshal, root, unknown_fields, zero};
+use super::{Error, GoField, TABLE, Type, find, is_marshalled, marshal, root, unknown_fields, zero};
 
 fn spec(value: Value) -> Value {
     marshal(find("api.LLMInferenceServiceSpec").unwrap(), &value).unwrap()
@@ -10,7 +10,7 @@ fn spec(value: Value) -> Value {
 fn every_line_of_the_table_is_read_and_every_type_it_names_exists() {
     fn check(type_: &Type, of: &str) {
         match type_ {
-            Type::Struct(name) => assert!(find(name).is_some(), "{of} names {name}"),
+            Type::Struct(named) => assert!(find(named.name).is_some(), "{of} names {}", named.name),
             Type::Pointer(inner) | Type::List(inner) | Type::Map(inner) => check(inner, of),
             _ => {}
         }
@@ -44,6 +44,33 @@ fn empty_values_are_left_out_and_pointers_to_empty_values_are_kept() {
         json!({"model": {"uri": "hf://a/b", "name": ""}, "replicas": 0, "tracing": {}, "parallelism": {"tensor": 1},
                "template": {"containers": []}})
     );
+}
+
+#[test]
+fn what_go_would_write_otherwise_is_seen_without_writing_it() {
+    let type_ = find("api.LLMInferenceServiceSpec").unwrap();
+    let main = |container: Value| json!({"model": {"uri": "x"}, "template": {"containers": [container]}});
+    for as_written in [
+        json!({"model": {"uri": ""}, "replicas": 0, "template": {"containers": null}}),
+        main(json!({"name": "main", "resources": {"limits": {"memory": "1Gi", "cpu": "2"}}})),
+    ] {
+        assert!(is_marshalled(type_, &as_written), "{as_written}");
+        assert_eq!(spec(as_written.clone()), as_written);
+    }
+    for other in [
+        json!({}),
+        json!({"model": {"uri": "x", "unknown": 1}}),
+        json!({"model": {"uri": "x"}, "labels": {}}),
+        json!({"model": {"uri": "x"}, "labels": {"a": null}}),
+        json!({"model": {"uri": "x"}, "replicas": "1"}),
+        main(json!({"name": "main"})),
+        main(json!({"name": "main", "resources": {"limits": {"memory": "1024Mi"}}})),
+        main(json!({"name": "main", "resources": {"limits": {"cpu": 2}}})),
+        main(json!({"name": "main", "resources": {}, "env": [{"name": "A", "value": ""}]})),
+    ] {
+        assert!(!is_marshalled(type_, &other), "{other}");
+        assert_ne!(marshal(type_, &other).ok(), Some(other));
+    }
 }
 
 #[test]

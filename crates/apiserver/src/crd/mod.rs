@@ -1,17 +1,15 @@
 //! CustomResourceDefinitions: what they add to the catalog, and their schemas.
 
-mod cel;
 pub(crate) mod establish;
 pub(crate) mod names;
-pub(crate) mod schema;
 pub(crate) mod validate;
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
+use ::kinds::schema::Schema;
 use serde_json::Value;
 
 use crate::catalog::{Origin, Resource};
-use schema::Node;
 
 pub(crate) use names::judge;
 
@@ -21,9 +19,9 @@ pub(crate) struct CustomVersion {
     pub(crate) stored: String,
     pub(crate) status: bool,
     pub(crate) scale: Option<Scale>,
-    pub(crate) schema: Arc<Node>,
-    /// `openAPIV3Schema` as written.
-    pub(crate) document: Value,
+    pub(crate) schema: Arc<Schema>,
+    /// `openAPIV3Schema` as JSON; few ever ask for it.
+    pub(crate) document: Box<str>,
     /// `additionalPrinterColumns` as written.
     pub(crate) columns: Vec<Value>,
     /// JSON paths that field selectors may use, without the leading dot.
@@ -36,9 +34,14 @@ pub(crate) struct CustomVersion {
 }
 
 impl CustomVersion {
+    /// `openAPIV3Schema` as written.
+    pub(crate) fn document(&self) -> Value {
+        serde_json::from_str(&self.document).unwrap_or_default()
+    }
+
     /// The schema by which applies are merged.
     pub(crate) fn apply_schema(&self) -> &patch::Schema {
-        self.apply.get_or_init(|| patch::Schema::custom_resource(&self.document))
+        self.apply.get_or_init(|| patch::Schema::custom_resource(&self.document()))
     }
 }
 
@@ -108,7 +111,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                         }
                     }
                 });
-            let document = version["schema"]["openAPIV3Schema"].clone();
+            let document = &version["schema"]["openAPIV3Schema"];
             Arc::new(Resource {
                 group: group.clone(),
                 kind: kind.clone(),
@@ -123,8 +126,8 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
                     stored: stored.clone(),
                     status: version["subresources"].get("status").is_some(),
                     scale,
-                    schema: Arc::new(Node::of_crd(&document)),
-                    document,
+                    schema: Arc::new(Schema::read(document)),
+                    document: document.to_string().into(),
                     columns: version["additionalPrinterColumns"].as_array().cloned().unwrap_or_default(),
                     selectable: version["selectableFields"]
                         .as_array()
@@ -143,7 +146,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Arc<Resource>> {
 }
 
 /// The schema of `metadata`.
-pub(crate) fn metadata_schema() -> &'static Node {
-    static NODE: LazyLock<Arc<Node>> = LazyLock::new(crate::kinds::schema::metadata);
-    &NODE
+pub(crate) fn metadata_schema() -> &'static Schema {
+    static METADATA: LazyLock<Schema> = LazyLock::new(crate::kinds::schema::metadata);
+    &METADATA
 }

@@ -180,7 +180,7 @@ pub(crate) fn definitions(built_in: &'static BuiltIn) -> Value {
         .map(|(name, kind, source, priority)| {
             let description = match source.strip_prefix('=') {
                 Some(words) => words.to_owned(),
-                None => node.description(source).unwrap_or_default(),
+                None => node.description_of(source).unwrap_or_default().to_owned(),
             };
             let format = if *name == "Name" { "name" } else { "" };
             json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority})
@@ -194,12 +194,12 @@ pub(crate) fn definitions(built_in: &'static BuiltIn) -> Value {
 
 /// The column that all tables begin with.
 pub(crate) fn name() -> Value {
-    let description = crate::crd::metadata_schema().description("name").unwrap_or_default();
+    let description = crate::crd::metadata_schema().description_of("name").unwrap_or_default();
     json!({"name": "Name", "type": "string", "format": "name", "description": description, "priority": 0})
 }
 
 pub(crate) fn age() -> String {
-    crate::crd::metadata_schema().description("creationTimestamp").unwrap_or_default()
+    crate::crd::metadata_schema().description_of("creationTimestamp").unwrap_or_default().to_owned()
 }
 
 /// The cells of an object.
@@ -417,9 +417,17 @@ fn external(object: &Value) -> String {
 fn pod(object: &Value, name: Value, age: Value) -> Vec<Value> {
     let (spec, status) = (&object["spec"], &object["status"]);
     let states = status["containerStatuses"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let total = spec["containers"].as_array().map_or(0, Vec::len);
-    let ready = states.iter().filter(|s| s["ready"] == true && !s["state"]["running"].is_null()).count();
-    let restarts: i64 = states.iter().filter_map(|s| s["restartCount"].as_i64()).sum();
+    // Init containers that stay count as containers once they have started.
+    let sidecars: Vec<&Value> = spec["initContainers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|container| container["restartPolicy"] == "Always")
+        .map(|container| &container["name"])
+        .collect();
+    let total = spec["containers"].as_array().map_or(0, Vec::len) + sidecars.len();
+    let mut ready = states.iter().filter(|s| s["ready"] == true && !s["state"]["running"].is_null()).count();
+    let mut restarts: i64 = states.iter().filter_map(|s| s["restartCount"].as_i64()).sum();
     let mut reason = text(&status["phase"]).to_owned();
     if let Some(given) = status["reason"].as_str().filter(|r| !r.is_empty()) {
         reason = given.to_owned();
@@ -427,6 +435,14 @@ fn pod(object: &Value, name: Value, age: Value) -> Vec<Value> {
     let inits = status["initContainerStatuses"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut initialising = false;
     for (index, state) in inits.iter().enumerate() {
+        let is_sidecar = sidecars.contains(&&state["name"]);
+        if is_sidecar {
+            restarts += state["restartCount"].as_i64().unwrap_or(0);
+        }
+        if is_sidecar && state["started"] == true {
+            ready += usize::from(state["ready"] == true);
+            continue;
+        }
         let state = &state["state"];
         if state["terminated"]["exitCode"] == 0 {
             continue;
@@ -525,5 +541,31 @@ pub(crate) fn since(value: &Value, now: Timestamp) -> String {
         () if hours < 24 * 365 * 2 => format!("{}d", hours / 24),
         () if hours < 24 * 365 * 8 => two(hours / (24 * 365), "y", hours / 24 % 365, "d"),
         () => format!("{}y", hours / (24 * 365)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_counts_as_a_container_once_it_has_started() {
+        let shown = |started: bool| {
+            let object = json!({
+                "spec": {"containers": [{"name": "main"}], "initContainers": [
+                    {"name": "fetch"}, {"name": "sidecar", "restartPolicy": "Always"},
+                ]},
+                "status": {"phase": "Running",
+                    "initContainerStatuses": [
+                        {"name": "fetch", "state": {"terminated": {"exitCode": 0}}},
+                        {"name": "sidecar", "started": started, "ready": started, "restartCount": 2, "state": {"running": {}}},
+                    ],
+                    "containerStatuses": [{"name": "main", "ready": true, "restartCount": 1, "state": {"running": {}}}]},
+            });
+            let cells = pod(&object, json!("p"), json!("1s"));
+            [1, 2, 3].map(|column: usize| cells[column].as_str().unwrap_or_default().to_owned())
+        };
+        assert_eq!(shown(true), ["2/2", "Running", "3"]);
+        assert_eq!(shown(false)[1], "Init:1/2");
     }
 }

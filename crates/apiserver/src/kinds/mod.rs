@@ -14,11 +14,11 @@ pub(crate) mod validate;
 
 use std::sync::Arc;
 
+use ::kinds::schema::{Schema, apply_defaults, drop_nulls, prune};
 use serde_json::{Value, json};
 
 use crate::catalog::{Origin, Resource};
 use crate::core::Core;
-use crate::crd::schema::Node;
 
 pub(crate) use table::{BUILT_IN, BuiltIn};
 
@@ -27,11 +27,16 @@ pub(crate) fn is_built_in_group(group: &str) -> bool {
 }
 
 /// The fields of a kind.
-pub(crate) fn schema_of(resource: &Resource) -> Arc<Node> {
+pub(crate) fn schema_of(resource: &Resource) -> Arc<Schema> {
     match &resource.origin {
         Origin::BuiltIn(built_in) => schema::of(built_in),
         Origin::Custom(custom) => custom.schema.clone(),
     }
+}
+
+/// Removes the fields that the kind does not have, and gives their paths.
+pub(crate) fn prune_unknown(schema: &Schema, value: &mut Value) -> Vec<String> {
+    prune(schema, value, Some(crate::crd::metadata_schema()))
 }
 
 /// Fills in what the server adds: defaults and allocations. `old` is the object before.
@@ -39,13 +44,13 @@ pub(crate) fn fill(resource: &Resource, value: &mut Value, old: Option<&Value>) 
     value["apiVersion"] = json!(resource.api_version());
     value["kind"] = json!(resource.kind);
     match &resource.origin {
-        Origin::Custom(custom) => custom.schema.fill(value),
+        Origin::Custom(custom) => fill_custom(&custom.schema, value),
         Origin::BuiltIn(_) => {
             if resource.is("", "Service") {
                 service::inherit(value, old);
             }
             defaults::fill(&resource.group, &resource.kind, value);
-            drop_nulls(value);
+            drop_shown_nulls(value);
         }
     }
 }
@@ -53,9 +58,15 @@ pub(crate) fn fill(resource: &Resource, value: &mut Value, old: Option<&Value>) 
 /// The same after webhooks, whose nulls are not taken out: where none is allowed they are refused.
 pub(crate) fn fill_again(resource: &Resource, value: &mut Value, old: Option<&Value>) {
     match &resource.origin {
-        Origin::Custom(custom) => custom.schema.fill_missing(value),
+        Origin::Custom(custom) => apply_defaults(&custom.schema, value),
         Origin::BuiltIn(_) => fill(resource, value, old),
     }
+}
+
+/// Takes out nulls that are no values, and puts in the defaults of a custom resource.
+pub(crate) fn fill_custom(schema: &Schema, value: &mut Value) {
+    drop_nulls(schema, value);
+    apply_defaults(schema, value);
 }
 
 /// What the server adds on its own account, which nobody owns: addresses, tolerations, the finalizer of namespaces.
@@ -70,7 +81,7 @@ pub(crate) fn admit(core: &Core, resource: &Resource, value: &mut Value, old: Op
 }
 
 /// Members of the top level that were only looked at.
-fn drop_nulls(value: &mut Value) {
+fn drop_shown_nulls(value: &mut Value) {
     const SHOWN: [&str; 5] = ["rules", "firstTimestamp", "lastTimestamp", "eventTime", "subsets"];
     if let Some(map) = value.as_object_mut() {
         map.retain(|key, member| !member.is_null() || SHOWN.contains(&key.as_str()));

@@ -11,9 +11,9 @@ pub(super) fn spec(value: &Value, field: &str, causes: &mut Vec<Cause>) {
         value["volumes"].as_array().into_iter().flatten().filter_map(|v| v["name"].as_str()).collect();
     let mut seen: Vec<&str> = Vec::new();
     for (index, volume) in value["volumes"].as_array().into_iter().flatten().enumerate() {
-        let mut sources = volume.as_object().into_iter().flatten().filter(|(name, _)| *name != "name");
-        if let Some((second, _)) = sources.nth(1) {
-            let at = format!("{field}.volumes[{index}].{second}");
+        let sources = volume.as_object().into_iter().flatten().filter(|(name, _)| *name != "name");
+        for (source, _) in sources.skip(1) {
+            let at = format!("{field}.volumes[{index}].{source}");
             causes.push(Cause::forbidden(at, "may not specify more than 1 volume type"));
         }
         let at = format!("{field}.volumes[{index}].name");
@@ -103,6 +103,12 @@ fn check_container(container: &Value, at: &str, volumes: &[&str], causes: &mut V
             causes.push(Cause::invalid(format!("{field}.mountPath"), &json!(path), "must be unique"));
         }
         paths.push(path);
+    }
+    for hook in ["postStart", "preStop"] {
+        for (handler, _) in container["lifecycle"][hook].as_object().into_iter().flatten().skip(1) {
+            let field = format!("{at}.lifecycle.{hook}.{handler}");
+            causes.push(Cause::forbidden(field, "may not specify more than 1 handler type"));
+        }
     }
     let resources = &container["resources"];
     for (name, request) in resources["requests"].as_object().into_iter().flatten() {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
+use ::kinds::schema::Schema;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::BuiltIn;
-use crate::crd::schema::Node;
 
 /// Where references between definitions point.
 const DEFINITIONS: &str = "#/components/schemas/";
@@ -21,12 +21,12 @@ pub(crate) fn generator() -> SchemaGenerator {
 /// What is made of a schema on first use.
 #[derive(Clone)]
 struct Made {
-    node: Arc<Node>,
+    node: Arc<Schema>,
     apply: patch::Schema,
 }
 
 /// The schema of a built-in kind.
-pub(crate) fn of(built_in: &'static BuiltIn) -> Arc<Node> {
+pub(crate) fn of(built_in: &'static BuiltIn) -> Arc<Schema> {
     made(built_in).node
 }
 
@@ -45,23 +45,23 @@ fn made(built_in: &'static BuiltIn) -> Made {
             let definitions = generator.take_definitions(true);
             let document = inline(schema.as_value(), &definitions);
             let keys = patch::ListKeys::of_kind(built_in.group, built_in.kind);
-            Made { node: Arc::new(Node::read(&document)), apply: patch::Schema::built_in(&document, keys) }
+            Made { node: Arc::new(Schema::read(&document)), apply: patch::Schema::built_in(&document, keys) }
         })
         .clone()
 }
 
 /// The schema of `ObjectMeta`.
-pub(crate) fn metadata() -> Arc<Node> {
+pub(crate) fn metadata() -> Schema {
     use schemars::JsonSchema;
     let mut generator = generator();
     let schema = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta::json_schema(&mut generator);
     let definitions = generator.take_definitions(true);
-    Arc::new(resolve(schema.as_value(), &definitions))
+    resolve(schema.as_value(), &definitions)
 }
 
 /// Follows references; what would be endless (JSON schemas inside CRDs) takes anything.
-fn resolve(schema: &Value, definitions: &Map<String, Value>) -> Node {
-    Node::read(&inline(schema, definitions))
+fn resolve(schema: &Value, definitions: &Map<String, Value>) -> Schema {
+    Schema::read(&inline(schema, definitions))
 }
 
 fn inline(schema: &Value, definitions: &Map<String, Value>) -> Value {

@@ -1,10 +1,10 @@
 //! Values of built-in kinds as Go would decode and print them: types are checked, quantities made canonical, and what Go
 //! leaves out when it is empty is left out.
 
+use ::kinds::schema::{Kind, Schema};
 use serde_json::Value;
 
 use super::quantity;
-use crate::crd::schema::Node;
 
 /// Members that Go leaves out when they are false, because they are no pointers there.
 const FALSE_IS_ABSENT: [&str; 11] = [
@@ -22,8 +22,16 @@ const FALSE_IS_ABSENT: [&str; 11] = [
 ];
 
 /// Checks and normalises a decoded body; the error is what Go's decoder says.
-pub(crate) fn normalise(node: &Node, value: &mut Value, kind: &str) -> Result<(), String> {
+pub(crate) fn normalise(node: &Schema, value: &mut Value, kind: &str) -> Result<(), String> {
     walk(node, value, &mut Place { kind, path: Vec::new() })
+}
+
+/// The same for the metadata of a custom resource, which is decoded on its own.
+pub(crate) fn normalise_metadata(value: &mut Value) -> Result<(), String> {
+    let mut place = Place { kind: "ObjectMeta", path: Vec::new() };
+    value
+        .get_mut("metadata")
+        .map_or(Ok(()), |metadata| walk(crate::crd::metadata_schema(), metadata, &mut place))
 }
 
 struct Place<'a> {
@@ -53,11 +61,11 @@ impl Place<'_> {
     }
 }
 
-fn walk(node: &Node, value: &mut Value, place: &mut Place<'_>) -> Result<(), String> {
-    if value.is_null() || node.preserve && node.kind.is_none() {
+fn walk(node: &Schema, value: &mut Value, place: &mut Place<'_>) -> Result<(), String> {
+    if value.is_null() || node.preserve_unknown && node.kind.is_none() {
         return Ok(());
     }
-    match node.checks.get("format").and_then(Value::as_str) {
+    match node.format.as_deref() {
         Some("quantity") => {
             let text = match &*value {
                 Value::String(text) => text.clone(),
@@ -72,8 +80,8 @@ fn walk(node: &Node, value: &mut Value, place: &mut Place<'_>) -> Result<(), Str
         Some("date-time") => return time(value.as_str().unwrap_or_default()),
         _ => {}
     }
-    match node.kind.as_deref() {
-        Some("object") => {
+    match node.kind {
+        Some(Kind::Object) => {
             let Value::Object(map) = value else {
                 return Err(place.mismatch(
                     value,
@@ -101,7 +109,7 @@ fn walk(node: &Node, value: &mut Value, place: &mut Place<'_>) -> Result<(), Str
                 _ => true,
             });
         }
-        Some("array") => {
+        Some(Kind::Array) => {
             let Value::Array(list) = value else { return Err(place.mismatch(value, "[]interface {}")) };
             if let Some(items) = &node.items {
                 for item in list {
@@ -109,10 +117,10 @@ fn walk(node: &Node, value: &mut Value, place: &mut Place<'_>) -> Result<(), Str
                 }
             }
         }
-        Some("string") if !value.is_string() => return Err(place.mismatch(value, "string")),
-        Some("boolean") if !value.is_boolean() => return Err(place.mismatch(value, "bool")),
-        Some("integer") => {
-            let wanted = match node.checks.get("format").and_then(Value::as_str) {
+        Some(Kind::String) if !value.is_string() => return Err(place.mismatch(value, "string")),
+        Some(Kind::Boolean) if !value.is_boolean() => return Err(place.mismatch(value, "bool")),
+        Some(Kind::Integer) => {
+            let wanted = match node.format.as_deref() {
                 Some("int64") => "int64",
                 _ => "int32",
             };

@@ -148,11 +148,11 @@ pub(crate) fn update(
         ("", "Secret") => {
             immutable("type", &value["type"], &old["type"], &mut causes);
         }
-        ("", "Service") => service_update(value, old, &mut causes),
-        ("", "Pod") => super::pod::update(value, old, &mut causes),
         ("resource.k8s.io", "ResourceClaimTemplate") => {
             immutable("spec", &value["spec"], &old["spec"], &mut causes);
         }
+        ("", "Service") => service_update(value, old, &mut causes),
+        ("", "Pod") => super::pod::update(value, old, &mut causes),
         ("apps", kind) => {
             causes.extend(workload(value));
             if kind != "StatefulSet" {

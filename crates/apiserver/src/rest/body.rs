@@ -207,11 +207,13 @@ pub(crate) fn prune(
     decoded: &mut Decoded,
     strictness: Strictness,
 ) -> Result<Vec<String>, Failure> {
-    let mut unknown = Vec::new();
     let schema = crate::kinds::schema_of(resource);
-    schema.prune(&mut decoded.value, &mut unknown);
+    let unknown = crate::kinds::prune_unknown(&schema, &mut decoded.value);
     if resource.built_in().is_some() {
         crate::kinds::shape::normalise(&schema, &mut decoded.value, &resource.kind)
+            .map_err(|why| unreadable(resource, &why))?;
+    } else {
+        crate::kinds::shape::normalise_metadata(&mut decoded.value)
             .map_err(|why| unreadable(resource, &why))?;
     }
     let mut oddities = std::mem::take(&mut decoded.oddities);
@@ -225,11 +227,10 @@ pub(crate) fn prune_patched(
     decoded: &mut Decoded,
     strictness: Strictness,
 ) -> Result<Vec<String>, Failure> {
-    let mut unknown = Vec::new();
     let schema = crate::kinds::schema_of(resource);
     // Only a strict refusal shows the object as it was sent.
     let sent = (strictness == Strictness::Strict).then(|| decoded.value.clone());
-    schema.prune(&mut decoded.value, &mut unknown);
+    let unknown = crate::kinds::prune_unknown(&schema, &mut decoded.value);
     if resource.built_in().is_some() {
         crate::kinds::shape::normalise(&schema, &mut decoded.value, &resource.kind)
             .map_err(Failure::bad_request)?;

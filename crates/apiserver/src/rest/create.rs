@@ -32,7 +32,8 @@ impl Core {
         if !value["metadata"]["resourceVersion"].as_str().unwrap_or_default().is_empty() {
             return Err(Failure::internal("resourceVersion should not be set on objects to be created"));
         }
-        let (value, more) = self.create_object(call, scope, &options, value, &Ownership::Update).await?;
+        let created = self.create_object(call, scope, &options, value, &Ownership::Update).await;
+        let (value, more) = created.map_err(|failure| failure.warned(warnings.clone()))?;
         warnings.extend(more);
         Ok(self.present(call, scope, 201, value)?.warned(warnings))
     }
@@ -100,11 +101,11 @@ impl Core {
         warnings.extend(self.admit(call, scope, "CREATE", &value, None, options.dry_run)?);
         let key = scope.key(&name);
         if let Some(existing) = self.store.get(&key) {
-            let deleting = !existing.value["metadata"]["deletionTimestamp"].is_null();
+            let deleting = existing.links.is_ending();
             return Err(Failure::already_exists(resource.names(), &name, deleting));
         }
         if options.dry_run {
-            return Ok((value, warnings));
+            return Ok((self.as_if_stored(resource, value), warnings));
         }
         match self.commit(resource, &key, None, Change::Put(value)).await? {
             Ok(value) => Ok((value, warnings)),
@@ -120,7 +121,7 @@ impl Core {
         let Some(found) = self.namespace(namespace) else {
             return Err(Failure::not_found(NAMESPACE_NAMES, namespace));
         };
-        if found.value["status"]["phase"] == "Terminating" {
+        if found.value()["status"]["phase"] == "Terminating" {
             let why = format!(
                 "unable to create new content in namespace {namespace} because it is being terminated"
             );

@@ -73,12 +73,12 @@ impl Core {
         let listed = self.store.list(&resource.prefix(scope.namespace.as_deref()));
         let mut items = Vec::new();
         for object in &listed.objects {
-            if !selection.matches(&self.shown(resource, &object.value)) {
+            if !selection.matches_stored(self, resource, object) {
                 continue;
             }
             let single = Scope {
                 resource: resource.clone(),
-                namespace: object.value["metadata"]["namespace"].as_str().map(str::to_owned),
+                namespace: object.value()["metadata"]["namespace"].as_str().map(str::to_owned),
                 subresource: None,
             };
             let mut current = Some(object.clone());
@@ -88,7 +88,7 @@ impl Core {
                 }
                 current = self.store.get(&object.key);
             }
-            let mut shown = self.shown(resource, &object.value).into_owned();
+            let mut shown = self.shown(resource, object);
             if resource.built_in().is_some()
                 && let Some(map) = shown.as_object_mut()
             {
@@ -115,7 +115,7 @@ impl Core {
         current: &Object,
     ) -> Result<Option<Outcome>, Failure> {
         let resource = &scope.resource;
-        let value = self.shown(resource, &current.value).into_owned();
+        let value = self.shown(resource, current);
         let name = name_of(&value).to_owned();
         check_preconditions(scope, options, &value)?;
         self.admit(call, scope, "DELETE", &value, Some(&value), options.dry_run)?;

@@ -10,6 +10,7 @@ use crate::catalog::Resource;
 use crate::core::Core;
 use crate::http::{Answer, Call};
 use crate::status::Failure;
+use crate::store::Object;
 
 impl Core {
     pub(crate) async fn get(&self, call: &Call, scope: &Scope, name: &str) -> Result<Answer, Failure> {
@@ -21,17 +22,33 @@ impl Core {
             .store
             .get(&scope.key(name))
             .ok_or_else(|| Failure::not_found(scope.resource.names(), name))?;
-        let value = self.shown(&scope.resource, &object.value).into_owned();
+        let value = self.shown(&scope.resource, &object);
         self.present(call, scope, 200, value)
     }
 
     /// A stored object in the version of `resource`.
-    pub(crate) fn shown<'a>(&self, resource: &Resource, stored: &'a Value) -> Cow<'a, Value> {
+    pub(crate) fn shown(&self, resource: &Resource, stored: &Object) -> Value {
+        self.in_version_of(resource, stored.value())
+    }
+
+    /// A stored value in the version of `resource`.
+    pub(crate) fn in_version_of(&self, resource: &Resource, stored: Value) -> Value {
         let api_version = resource.api_version();
         if stored["apiVersion"] == api_version {
-            return Cow::Borrowed(stored);
+            stored
+        } else {
+            self.converted(resource, stored, &api_version)
         }
-        Cow::Owned(self.converted(resource, stored.clone(), &api_version))
+    }
+
+    /// The JSON of a stored object in the version of `resource`; that of most is what is stored.
+    pub(crate) fn shown_text<'a>(&self, resource: &Resource, stored: &'a Object) -> Cow<'a, str> {
+        // Keys are sorted, so nothing a kind usually has comes before `apiVersion`; where something does, it is converted
+        // to the version that it has.
+        let is_shown = stored.text().strip_prefix("{\"apiVersion\":\"").is_some_and(|rest| {
+            rest.strip_prefix(resource.api_version().as_str()).is_some_and(|rest| rest.starts_with('"'))
+        });
+        if is_shown { stored.text().into() } else { self.shown(resource, stored).to_string().into() }
     }
 
     /// Converts to another version of the same resource.
@@ -68,8 +85,8 @@ impl Core {
         }
         let target = self.resource_of(api_version, &resource.kind);
         if let Some(custom) = target.as_ref().and_then(|r| r.custom()) {
-            custom.schema.prune(&mut value, &mut Vec::new());
-            custom.schema.fill(&mut value);
+            crate::kinds::prune_unknown(&custom.schema, &mut value);
+            crate::kinds::fill_custom(&custom.schema, &mut value);
         }
         value
     }

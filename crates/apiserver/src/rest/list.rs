@@ -13,7 +13,7 @@ use crate::http::{Answer, Call};
 use crate::media::Shape;
 use crate::selector::{self, Fields, Labels};
 use crate::status::{Cause, Failure, Names, printed};
-use crate::store::Listed;
+use crate::store::{Listed, Object};
 
 /// Which objects a list or a watch is about.
 pub(crate) struct Selection {
@@ -24,6 +24,15 @@ pub(crate) struct Selection {
 impl Selection {
     pub(crate) fn matches(&self, object: &Value) -> bool {
         self.labels.matches(object) && self.fields.matches(object)
+    }
+
+    /// The same of a stored object, of which no more is read than is asked for.
+    pub(crate) fn matches_stored(&self, core: &Core, resource: &Resource, object: &Object) -> bool {
+        if !self.fields.is_empty() {
+            return self.matches(&core.shown(resource, object));
+        }
+        // No conversion touches labels.
+        self.labels.is_empty() || self.labels.matches(&object.labels())
     }
 
     fn is_empty(&self) -> bool {
@@ -106,8 +115,8 @@ impl Core {
         let mut matching = listed
             .objects
             .iter()
-            .filter(|object| start.as_ref().is_none_or(|start| object.key > *start))
-            .filter(|object| selection.is_empty() || selection.matches(&self.shown(resource, &object.value)));
+            .filter(|object| start.as_ref().is_none_or(|start| *object.key > **start))
+            .filter(|object| selection.matches_stored(self, resource, object));
         let mut taken = Vec::new();
         for object in matching.by_ref() {
             taken.push(object.clone());
@@ -126,9 +135,9 @@ impl Core {
                 metadata["remainingItemCount"] = json!(remaining);
             }
         }
-        let objects = taken.iter().map(|object| self.shown(resource, &object.value));
+        let objects = taken.iter().map(|object| self.shown(resource, object));
         let body = match call.wanted.shape {
-            Shape::Table => crate::table::of_many(self, call, resource, objects, metadata)?,
+            Shape::Table => crate::table::of_many(self, call, resource, objects, metadata),
             Shape::PartialObject => {
                 let what = match resource.custom() {
                     Some(_) => "*unstructured.UnstructuredList".to_owned(),
@@ -144,7 +153,7 @@ impl Core {
             }
             Shape::PartialList => json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-                "items": objects.map(|o| crate::table::partial(o.into_owned())).collect::<Vec<_>>(),
+                "items": objects.map(crate::table::partial).collect::<Vec<_>>(),
             }),
             Shape::Object => {
                 let built_in = resource.built_in().is_some();
@@ -152,8 +161,7 @@ impl Core {
                     metadata["continue"] = json!("");
                 }
                 let items: Vec<Value> = objects
-                    .map(|object| {
-                        let mut object = object.into_owned();
+                    .map(|mut object| {
                         if built_in && let Some(map) = object.as_object_mut() {
                             map.remove("apiVersion");
                             map.remove("kind");
@@ -189,7 +197,7 @@ impl Core {
                 let mut failure = Failure::expired(
                     "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
                 );
-                failure.continue_token = Some(Token { revision: None, start: token.start.clone() }.write());
+                failure.continue_token = Some(Token { revision: None, start: token.start.clone() }.write().into());
                 failure
             });
         }

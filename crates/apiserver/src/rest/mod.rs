@@ -49,7 +49,7 @@ impl Core {
     ) -> Result<Answer, Failure> {
         let value = match call.wanted.shape {
             Shape::Object => value,
-            Shape::Table => crate::table::of_one(self, call, &scope.resource, &value)?,
+            Shape::Table => crate::table::of_one(self, call, &scope.resource, &value),
             Shape::PartialObject => crate::table::partial(value),
             Shape::PartialList => return Err(Failure::internal("content is not a list")),
         };

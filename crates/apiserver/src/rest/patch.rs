@@ -37,7 +37,8 @@ impl Core {
                 let (value, warnings) = self.patched(call, scope, kind, &options, &current)?;
                 (value, warnings, Ownership::Update)
             };
-            if let Some(stored) = self.replace(call, scope, &options, &current, value, &ownership).await? {
+            let replaced = self.replace(call, scope, &options, &current, value, &ownership).await;
+            if let Some(stored) = replaced.map_err(|failure| failure.warned(warnings.clone()))? {
                 return Ok(self
                     .present(call, scope, 200, stored.value)?
                     .warned(warnings)
@@ -74,7 +75,7 @@ impl Core {
         current: &Object,
     ) -> Result<(Value, Vec<String>), Failure> {
         let resource = &scope.resource;
-        let base = self.shown(resource, &current.value);
+        let base = self.shown(resource, current);
         let Decoded { value: patch, mut oddities } = body::from_json(&call.body)
             .map_err(|why| Failure::bad_request(format!("error decoding patch: {why}")))?;
         let result = match kind {
@@ -99,7 +100,8 @@ impl Core {
         name: &str,
     ) -> Result<Answer, Failure> {
         let (value, warnings) = self.applied(call, scope, options, name, None)?;
-        let (value, more) = self.create_object(call, scope, options, value, &Ownership::Applied).await?;
+        let created = self.create_object(call, scope, options, value, &Ownership::Applied).await;
+        let (value, more) = created.map_err(|failure| failure.warned(warnings.clone()))?;
         Ok(self.present(call, scope, 201, value)?.warned(warnings).warned(more))
     }
 
@@ -122,12 +124,12 @@ impl Core {
         if name_of(&wanted).is_empty() {
             super::write::metadata(&mut wanted).insert("name".into(), json!(name));
         }
-        let live = current.map(|c| self.shown(&scope.resource, &c.value));
+        let live = current.map(|c| self.shown(&scope.resource, c));
         let subresource = scope.subresource.as_deref();
         let value = crate::managed::applied(
             self,
             &scope.resource,
-            live.as_deref(),
+            live.as_ref(),
             &wanted,
             options,
             subresource,

@@ -42,7 +42,7 @@ impl Core {
                     .store
                     .get(&scope.key(name))
                     .ok_or_else(|| Failure::not_found(resource.names(), name))?;
-                if pod.value["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
+                if pod.value()["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
                     return Err(Failure::bad_request(format!("pod {name} does not have a host assigned")));
                 }
                 Err(Failure::new(
@@ -61,7 +61,7 @@ impl Core {
         let resource = &scope.resource;
         let current =
             self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
-        let value = self.shown(resource, &current.value).into_owned();
+        let value = self.shown(resource, &current);
         if call.method == Method::GET {
             return Ok(Answer::ok(scale_of(resource, &value)));
         }
@@ -70,7 +70,7 @@ impl Core {
         loop {
             let current =
                 self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
-            let value = self.shown(resource, &current.value).into_owned();
+            let value = self.shown(resource, &current);
             let (scale, entries) = self.wanted_scale(call, scope, name, &value)?;
             let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
             if replicas < 0 && resource.built_in().is_some() {
@@ -159,7 +159,7 @@ impl Core {
         loop {
             let current =
                 self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
-            let mut value = current.value.clone();
+            let mut value = current.value();
             if let Some(assigned) = value["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
                 let names = Names { plural: "pods/binding", ..resource.names() };
                 return Err(Failure::conflict(

@@ -48,9 +48,9 @@ impl Core {
                 return Err(Failure::not_found(scope.resource.names(), name));
             };
             let conditional = has_revision(&value);
-            if let Some(stored) =
-                self.replace(call, scope, &options, &current, value.clone(), &Ownership::Update).await?
-            {
+            let replaced =
+                self.replace(call, scope, &options, &current, value.clone(), &Ownership::Update).await;
+            if let Some(stored) = replaced.map_err(|failure| failure.warned(warnings.clone()))? {
                 return Ok(self
                     .present(call, scope, 200, stored.value)?
                     .warned(warnings)
@@ -73,8 +73,7 @@ impl Core {
         ownership: &Ownership,
     ) -> Result<Option<Update>, Failure> {
         let resource = &scope.resource;
-        let old = self.shown(resource, &current.value);
-        let old = old.as_ref();
+        let old = &self.shown(resource, current);
         let name = name_of(old).to_owned();
         let Update { mut value, warnings } = self.prepare(call, scope, options, old, value, ownership)?;
         if same_object(&value, old) {
@@ -84,7 +83,7 @@ impl Core {
             && value["metadata"].get("finalizers").is_none()
             && crate::kinds::may_vanish(resource, &value);
         if options.dry_run {
-            return Ok(Some(Update { value, warnings }));
+            return Ok(Some(Update { value: self.as_if_stored(resource, value), warnings }));
         }
         let key = scope.key(&name);
         if finished {

@@ -17,7 +17,7 @@ use crate::http::{Answer, Call, Content};
 use crate::media::{Shape, Wanted};
 use crate::selector;
 use crate::status::{Cause, Failure, Names};
-use crate::store::{Event, Store};
+use crate::store::{Event, Object, Store};
 
 /// How often a quiet watch is told where the log is.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ struct Watch {
     /// Where the log has been sent up to.
     cursor: u64,
     /// Objects that are there at the start, if they are to be sent.
-    initial: Vec<Value>,
+    initial: Vec<Arc<Object>>,
     /// Ends the initial objects with a marked bookmark.
     mark_end: bool,
     columns_sent: bool,
@@ -84,12 +84,8 @@ impl Core {
         if from_scratch {
             let listed = self.store.list(&prefix);
             watch.cursor = listed.revision;
-            watch.initial = listed
-                .objects
-                .iter()
-                .map(|o| self.shown(resource, &o.value).into_owned())
-                .filter(|o| watch.selection.matches(o))
-                .collect();
+            watch.initial = listed.objects;
+            watch.initial.retain(|object| watch.selection.matches_stored(self, resource, object));
             watch.mark_end =
                 bookmarks && (send_initial == Some(true) || call.query.get("resourceVersion") == Some("0"));
         } else if send_initial == Some(false) && revision == 0 {
@@ -145,7 +141,7 @@ impl Watch {
         end: Instant,
     ) -> Result<(), Closed> {
         for object in std::mem::take(&mut self.initial) {
-            self.send("ADDED", object).await?;
+            self.send_stored("ADDED", &object).await?;
         }
         if self.mark_end {
             self.bookmark(true).await?;
@@ -192,25 +188,30 @@ impl Watch {
         if !event.key().starts_with(&self.prefix) {
             return Ok(());
         }
-        let core = self.core.clone();
-        let resource = self.resource.clone();
-        let new = core.shown(&resource, &event.object.value);
-        let old = event.old.as_ref().map(|o| core.shown(&resource, &o.value));
-        let was = old.as_ref().is_some_and(|o| self.selection.matches(o));
-        let is = !event.deleted && self.selection.matches(&new);
-        match (was, is) {
-            (false, false) => Ok(()),
-            (false, true) => self.send("ADDED", new.into_owned()).await,
-            (true, true) => self.send("MODIFIED", new.into_owned()).await,
-            (true, false) => {
-                let mut last = match (event.deleted, old) {
-                    (false, Some(old)) => old.into_owned(),
-                    _ => new.into_owned(),
-                };
+        let selects = |object: &Object| self.selection.matches_stored(&self.core, &self.resource, object);
+        let old = event.old.as_deref().filter(|old| selects(old));
+        let is = !event.deleted && selects(&event.object);
+        match (old, is) {
+            (None, false) => Ok(()),
+            (None, true) => self.send_stored("ADDED", &event.object).await,
+            (Some(_), true) => self.send_stored("MODIFIED", &event.object).await,
+            (Some(_), false) if event.deleted => self.send_stored("DELETED", &event.object).await,
+            (Some(old), false) => {
+                let mut last = self.core.shown(&self.resource, old);
                 last["metadata"]["resourceVersion"] = json!(event.revision.to_string());
                 self.send("DELETED", last).await
             }
         }
+    }
+
+    /// Most watches want objects as they are stored: their text is passed on, not read.
+    async fn send_stored(&mut self, kind: &str, object: &Object) -> Result<(), Closed> {
+        if self.form != Wanted::JSON {
+            return self.send(kind, self.core.shown(&self.resource, object)).await;
+        }
+        let text = self.core.shown_text(&self.resource, object);
+        let event = format!("{{\"object\":{text},\"type\":\"{kind}\"}}\n");
+        self.sender.send(event.into()).await.map_err(|_| Closed)
     }
 
     async fn bookmark(&mut self, end_of_initial: bool) -> Result<(), Closed> {

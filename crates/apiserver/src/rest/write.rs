@@ -86,6 +86,11 @@ impl Core {
         }
     }
 
+    /// What a write that is not carried out would return: what it is in the stored version, shown in that of `resource`.
+    pub(crate) fn as_if_stored(&self, resource: &Resource, value: Value) -> Value {
+        self.in_version_of(resource, self.stored(resource, value))
+    }
+
     /// Writes, waits for the disk, and returns the object in the version of `resource`.
     pub(crate) async fn commit(
         &self,
@@ -103,9 +108,9 @@ impl Core {
             Ok(committed) => committed,
             Err(moved) => return Ok(Err(moved)),
         };
-        let object = committed.durable().await.map_err(Failure::internal)?;
-        self.wrote(resource, &object.value, deleted);
-        Ok(Ok(self.shown(resource, &object.value).into_owned()))
+        let value = committed.durable().await.map_err(Failure::internal)?;
+        self.wrote(resource, &value, deleted);
+        Ok(Ok(self.in_version_of(resource, value)))
     }
 
     /// What follows from a write.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::Object;
@@ -13,6 +12,8 @@ use super::Object;
 const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FILE: &str = "objects.redb";
+/// Everything is in memory already and is read from the disk once; the default keeps up to a gigabyte.
+const CACHE_BYTES: usize = 1024 * 1024;
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub enum Error {
 }
 
 pub(super) struct Saved {
-    pub(super) objects: Vec<(String, Value)>,
+    pub(super) objects: Vec<Object>,
     pub(super) revision: u64,
 }
 
@@ -86,12 +87,13 @@ pub(super) fn open(dir: &Path) -> Result<(Saved, Writer), Error> {
     std::fs::create_dir_all(dir).map_err(|source| Error::Folder { path: dir.to_owned(), source })?;
     let path = dir.join(FILE);
     let failed = |source: redb::Error| Error::Database { path: path.clone(), source: Box::new(source) };
-    let database = Database::create(&path).map_err(|e| failed(e.into()))?;
+    let database =
+        Database::builder().set_cache_size(CACHE_BYTES).create(&path).map_err(|e| failed(e.into()))?;
     let raw = load(&database).map_err(failed)?;
     let mut objects = Vec::with_capacity(raw.0.len());
-    for (key, bytes) in raw.0 {
-        match serde_json::from_slice(&bytes) {
-            Ok(value) => objects.push((key, value)),
+    for (key, text) in raw.0 {
+        match Object::read(key.clone(), text, raw.1) {
+            Ok(object) => objects.push(object),
             Err(source) => return Err(Error::Object { path, key, source }),
         }
     }
@@ -103,7 +105,7 @@ pub(super) fn open(dir: &Path) -> Result<(Saved, Writer), Error> {
     Ok((Saved { objects, revision: raw.1 }, Writer { queue: Some(queue), thread: Some(thread) }))
 }
 
-type Raw = (Vec<(String, Vec<u8>)>, u64);
+type Raw = (Vec<(String, String)>, u64);
 
 fn load(database: &Database) -> Result<Raw, redb::Error> {
     let transaction = database.begin_write()?;
@@ -117,7 +119,8 @@ fn load(database: &Database) -> Result<Raw, redb::Error> {
     let mut objects = Vec::new();
     for entry in table.iter()? {
         let (key, value) = entry?;
-        objects.push((key.value().to_owned(), value.value().to_vec()));
+        // Bytes that are no text are no JSON either, which whoever reads them will say.
+        objects.push((key.value().to_owned(), String::from_utf8_lossy(value.value()).into_owned()));
     }
     let revision = transaction.open_table(META)?.get("revision")?.map_or(0, |v| v.value());
     Ok((objects, revision))
@@ -146,10 +149,9 @@ fn commit(database: &Database, batch: &[Write]) -> Result<(), redb::Error> {
         let mut meta = transaction.open_table(META)?;
         for write in batch {
             if write.deleted {
-                table.remove(write.object.key.as_str())?;
+                table.remove(&*write.object.key)?;
             } else {
-                let bytes = write.object.value.to_string();
-                table.insert(write.object.key.as_str(), bytes.as_bytes())?;
+                table.insert(&*write.object.key, write.object.text().as_bytes())?;
             }
             meta.insert("revision", write.object.revision)?;
         }

@@ -1,4 +1,4 @@
-//! The bounded history of one resource: for watches that resume and for lists of an older revision.
+//! The bounded history of one resource, bounded by bytes: for watches that resume and for lists of an older revision.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,10 +22,16 @@ impl Event {
     pub(crate) fn key(&self) -> &str {
         &self.object.key
     }
+
+    /// What it adds to the log: the state before is that of an earlier event.
+    fn bytes(&self) -> usize {
+        self.object.key.len() + self.object.text().len()
+    }
 }
 
 pub(super) struct Log {
     events: VecDeque<Arc<Event>>,
+    bytes: usize,
     /// Revisions up to this one are forgotten.
     forgotten: u64,
     bell: watch::Sender<u64>,
@@ -33,22 +39,26 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(forgotten: u64) -> Self {
-        Self { events: VecDeque::new(), forgotten, bell: watch::Sender::new(0) }
+        Self { events: VecDeque::new(), bytes: 0, forgotten, bell: watch::Sender::new(0) }
     }
 
-    pub(super) fn push(&mut self, event: Arc<Event>, limit: usize) {
+    /// Appends; what does not fit into `limit_bytes` of JSON is forgotten, the oldest first.
+    pub(super) fn push(&mut self, event: Arc<Event>, limit_bytes: usize) {
         let revision = event.revision;
+        self.bytes += event.bytes();
         self.events.push_back(event);
-        while self.events.len() > limit {
-            if let Some(first) = self.events.pop_front() {
-                self.forgotten = first.revision;
-            }
+        while self.bytes > limit_bytes
+            && let Some(first) = self.events.pop_front()
+        {
+            self.bytes -= first.bytes();
+            self.forgotten = first.revision;
         }
         self.bell.send_replace(revision);
     }
 
     pub(super) fn compact(&mut self, revision: u64) {
         self.events.clear();
+        self.bytes = 0;
         self.forgotten = revision;
     }
 

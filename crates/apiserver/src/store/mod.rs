@@ -7,8 +7,10 @@
 mod addresses;
 mod disk;
 mod log;
+mod object;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -19,14 +21,7 @@ pub(crate) use addresses::Addresses;
 pub use disk::Error;
 pub(crate) use log::Event;
 use log::Log;
-
-/// An object as stored, in its storage version, with `metadata.resourceVersion` set.
-#[derive(Debug)]
-pub(crate) struct Object {
-    pub(crate) key: String,
-    pub(crate) value: Value,
-    pub(crate) revision: u64,
-}
+pub(crate) use object::{Object, Owner};
 
 /// What a write does.
 pub(crate) enum Change {
@@ -45,17 +40,19 @@ pub(crate) struct Compacted;
 
 /// A write that memory has; wait for the disk before answering.
 pub(crate) struct Committed {
-    pub(crate) object: Arc<Object>,
+    /// The object with its new revision in it.
+    pub(crate) value: Value,
+    pub(crate) revision: u64,
     durable: Option<oneshot::Receiver<Result<(), String>>>,
 }
 
 impl Committed {
     /// Waits until the write survives a crash. The error is for the log and for a 500.
-    pub(crate) async fn durable(self) -> Result<Arc<Object>, String> {
+    pub(crate) async fn durable(self) -> Result<Value, String> {
         if let Some(receiver) = self.durable {
             receiver.await.map_err(|_| "the store has stopped".to_owned())??;
         }
-        Ok(self.object)
+        Ok(self.value)
     }
 }
 
@@ -80,27 +77,24 @@ struct State {
     revision: u64,
     /// Revisions up to this one are not in the logs.
     compacted: u64,
-    objects: BTreeMap<String, Arc<Object>>,
+    objects: BTreeMap<Box<str>, Arc<Object>>,
     logs: HashMap<String, Log>,
     addresses: Addresses,
-    log_events: usize,
+    log_bytes: usize,
 }
 
 impl Store {
     /// A store without a disk.
-    pub(crate) fn in_memory(log_events: usize) -> Self {
-        Self::with(State::new(1, BTreeMap::new(), log_events), None)
+    pub(crate) fn in_memory(log_bytes: usize) -> Self {
+        Self::with(State::new(1, BTreeMap::new(), log_bytes), None)
     }
 
     /// Opens or creates the store in `dir`.
-    pub(crate) fn open(dir: &Path, log_events: usize) -> Result<Self, Error> {
+    pub(crate) fn open(dir: &Path, log_bytes: usize) -> Result<Self, Error> {
         let (saved, writer) = disk::open(dir)?;
-        let mut objects = BTreeMap::new();
-        for (key, value) in saved.objects {
-            let revision = revision_of(&value).unwrap_or(saved.revision);
-            objects.insert(key.clone(), Arc::new(Object { key, value, revision }));
-        }
-        Ok(Self::with(State::new(saved.revision.max(1), objects, log_events), Some(writer)))
+        let objects =
+            saved.objects.into_iter().map(|object| (object.key.clone(), Arc::new(object))).collect();
+        Ok(Self::with(State::new(saved.revision.max(1), objects, log_bytes), Some(writer)))
     }
 
     fn with(state: State, disk: Option<disk::Writer>) -> Self {
@@ -183,23 +177,23 @@ impl Store {
             Change::Delete(value) => (value, true),
         };
         value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
-        let object = Arc::new(Object { key: key.to_owned(), value, revision });
+        let object = Arc::new(Object::new(key, &value, revision));
         if deleted {
             state.objects.remove(key);
         } else {
-            state.objects.insert(key.to_owned(), object.clone());
+            state.objects.insert(key.into(), object.clone());
         }
         if resource == addresses::SERVICES {
-            let next = (!deleted).then_some(&object.value);
-            state.addresses.changed(old.as_ref().map(|old| &old.value), next);
+            let next = (!deleted).then_some(&value);
+            state.addresses.changed(old.as_ref().map(|old| old.value()).as_ref(), next);
         }
         let event = Arc::new(Event { revision, old, object: object.clone(), deleted });
-        let limit = state.log_events;
+        let limit = state.log_bytes;
         state.log(resource).push(event, limit);
         self.shared.reached.send_replace(revision);
         // Queued under the lock, so that the disk sees the order of revisions.
-        let durable = self.shared.disk.as_ref().map(|disk| disk.write(object.clone(), deleted));
-        Ok(Committed { object, durable })
+        let durable = self.shared.disk.as_ref().map(|disk| disk.write(object, deleted));
+        Ok(Committed { value, revision, durable })
     }
 
     /// Looks at what Services hold.
@@ -241,18 +235,18 @@ impl Store {
 }
 
 impl State {
-    fn new(revision: u64, objects: BTreeMap<String, Arc<Object>>, log_events: usize) -> Self {
+    fn new(revision: u64, objects: BTreeMap<Box<str>, Arc<Object>>, log_bytes: usize) -> Self {
         let compacted = if objects.is_empty() { 0 } else { revision };
         let mut addresses = Addresses::default();
         for (_, object) in objects.iter().filter(|(key, _)| key.starts_with("/services/")) {
-            addresses.changed(None, Some(&object.value));
+            addresses.changed(None, Some(&object.value()));
         }
-        Self { revision, compacted, objects, logs: HashMap::new(), addresses, log_events }
+        Self { revision, compacted, objects, logs: HashMap::new(), addresses, log_bytes }
     }
 
     fn range(&self, prefix: &str) -> Vec<Arc<Object>> {
         self.objects
-            .range(prefix.to_owned()..)
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .map(|(_, object)| object.clone())
             .collect()
@@ -264,8 +258,4 @@ impl State {
         }
         self.logs.entry(resource.to_owned()).or_insert_with(|| Log::new(0))
     }
-}
-
-fn revision_of(value: &Value) -> Option<u64> {
-    value["metadata"]["resourceVersion"].as_str()?.parse().ok()
 }

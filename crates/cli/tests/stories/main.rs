@@ -5,5 +5,7 @@
 mod bad_input;
 mod process;
 mod rendering;
+mod replaying;
 mod serving;
 mod survival;
+mod topologies;

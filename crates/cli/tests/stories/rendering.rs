@@ -78,7 +78,7 @@ fn the_children_of_every_example_are_as_recorded() {
 #[test]
 fn merged_spec_and_origins_of_the_first_example_are_as_recorded() {
     let mut differing = Vec::new();
-    for show in ["merged", "origins", "status", "stored"] {
+    for show in ["merged", "origins", "status", "stored", "events", "changes"] {
         compare(Path::new("examples/qwen2-7b.yaml"), show, &mut differing);
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));

@@ -53,3 +53,43 @@ fn without_a_file_it_says_how_to_begin() {
     assert_eq!(up.wait().unwrap().code(), Some(130));
     assert!(hint.is_some());
 }
+
+#[test]
+fn a_config_names_the_model_a_namespace_is_made_and_a_gateway_without_a_route_is_answered_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("composed.yaml");
+    let text = "\
+apiVersion: serving.kserve.io/v1alpha2
+kind: LLMInferenceServiceConfig
+metadata: {name: model, namespace: team}
+spec: {model: {uri: hf://acme/composed, name: acme/composed}}
+---
+apiVersion: serving.kserve.io/v1alpha2
+kind: LLMInferenceService
+metadata: {name: composed, namespace: team}
+spec:
+  baseRefs: [{name: model}]
+  router: {route: {}, gateway: {}, scheduler: {}}
+---
+apiVersion: serving.kserve.io/v1alpha2
+kind: LLMInferenceService
+metadata: {name: unrouted, namespace: team}
+spec:
+  model: {uri: hf://acme/unrouted, name: acme/unrouted}
+  router: {gateway: {}}
+";
+    std::fs::write(&file, text).unwrap();
+    let mut up = Up::start(&dir.path().join("data"), &[file.to_str().unwrap()]);
+    let event = up.wait_for("serving", |event| event["step"] == "serving");
+    let gateway = event["endpoint"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let models = get(gateway, "/v1/models").json();
+    for service in event["services"].as_array().unwrap() {
+        let model = service["model"].as_str().unwrap();
+        assert!(models["data"].as_array().unwrap().iter().any(|known| known["id"] == model), "{models}");
+        let path = format!("/{}/v1/chat/completions", service["name"].as_str().unwrap());
+        let answer = post(gateway, &path, &chat(model)).unwrap();
+        assert_eq!(answer.status, 200, "{service}: {}", answer.body);
+    }
+    assert_eq!(event["services"][0]["model"], "acme/composed");
+    assert_eq!(up.interrupt(), Some(130));
+}

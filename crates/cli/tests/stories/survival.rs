@@ -33,6 +33,17 @@ fn a_killed_engine_leaves_rotation_at_once_and_comes_back() {
 }
 
 #[test]
+fn where_no_mount_namespace_is_a_service_is_ready_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = service_file(dir.path(), "demo", 1);
+    let mut up = Up::start(&dir.path().join("data"), &[file.to_str().unwrap(), "--rewrite-paths"]);
+    let serving = up.wait_for("serving", |event| event["step"] == "serving");
+    assert!(serving["volumes"].as_str().unwrap().contains("paths are rewritten"), "{serving}");
+    let gateway = serving["endpoint"].as_str().unwrap().strip_prefix("http://").unwrap();
+    assert_eq!(post(gateway, "/v1/chat/completions", &chat("acme/demo")).unwrap().status, 200);
+}
+
+#[test]
 fn a_killed_up_starts_again_with_the_same_services_and_without_orphans() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -101,6 +101,7 @@ impl<'t, 'a> Run<'t, '_, 'a> {
         operand: &'t Operand,
     ) -> Done<Value<'a>> {
         self.at_word(operand);
+        self.step()?;
         let value = match &operand.word {
             Word::Dot => dot.clone(),
             Word::Nil => {
@@ -121,6 +122,7 @@ impl<'t, 'a> Run<'t, '_, 'a> {
             Word::Chain(inner, names) => self.chain_word(dot, operand, inner, names, &[], None)?,
             _ => return self.constant_arg(dot, param, operand),
         };
+        let value = self.made(value)?;
         self.check(value, param)
     }
 
@@ -132,8 +134,11 @@ impl<'t, 'a> Run<'t, '_, 'a> {
         operand: &'t Operand,
     ) -> Done<Value<'a>> {
         match (param.unwrap_or(&Param::Any), &operand.word) {
-            (Param::Any, _) => self.constant(dot, operand),
-            (Param::String, Word::String { text, .. }) => Ok(Value::String(Cow::Owned(text.clone()))),
+            (Param::Any, _) => {
+                let value = self.constant(dot, operand)?;
+                self.made(value)
+            }
+            (Param::String, Word::String { text, .. }) => self.made(Value::String(Cow::Owned(text.clone()))),
             (Param::String, word) => self.fail(format!("expected string; found {word}")),
             (Param::Bool, Word::Bool(truth)) => Ok(Value::Bool(*truth)),
             (Param::Bool, word) => self.fail(format!("expected bool; found {word}")),

@@ -28,9 +28,9 @@ fn a_route_gets_the_defaults_of_the_gateway_api_and_keeps_what_we_do_not_know() 
     let schema = schema("HTTPRoute", "gateway.networking.k8s.io");
     let mut route = json!({"apiVersion": "x", "kind": "y", "metadata": {}, "spec": {"parentRefs": [{"name": "g"}],
         "rules": [{"backendRefs": [{"name": "b", "port": 80}], "retry": {"attempts": 2}}]}});
-    assert_eq!(prune(&schema, &mut route), Vec::<String>::new());
+    assert_eq!(prune(&schema, &mut route, None), Vec::<String>::new());
     apply_defaults(&schema, &mut route);
-    assert_eq!(validate(&schema, &route), []);
+    assert_eq!(validate(&schema, &route, None), []);
     assert_eq!(route["spec"]["parentRefs"][0]["kind"], "Gateway");
     assert_eq!(route["spec"]["rules"][0]["matches"], json!([{"path": {"type": "PathPrefix", "value": "/"}}]));
     assert_eq!(route["spec"]["rules"][0]["backendRefs"][0]["weight"], 1);
@@ -41,7 +41,7 @@ fn a_route_gets_the_defaults_of_the_gateway_api_and_keeps_what_we_do_not_know() 
 fn a_pool_without_ports_is_refused() {
     let schema = schema("InferencePool", "inference.networking.k8s.io");
     let pool = json!({"spec": {"selector": {"matchLabels": {}}, "targetPorts": [], "endpointPickerRef": {"name": "e"}}});
-    let said: Vec<String> = validate(&schema, &pool).iter().map(ToString::to_string).collect();
+    let said: Vec<String> = validate(&schema, &pool, None).iter().map(ToString::to_string).collect();
     assert_eq!(
         said,
         ["spec.targetPorts: Invalid value: 0: spec.targetPorts in body should have at least 1 items"]

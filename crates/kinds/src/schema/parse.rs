@@ -1,11 +1,12 @@
 //! Reads the JSON form of a schema.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Kind, Limits, ListType, Pattern, Rule, Schema};
+use super::{Combinations, Kind, Limits, ListType, Rule, Schema};
 
 /// Why a schema cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,91 +35,191 @@ pub enum ParseError {
     },
 }
 
-/// Expressions by their text: a schema has a few, thousands of times.
-type Patterns = HashMap<String, Regex>;
-
-pub(super) fn parse(schema: &Value, path: &str) -> Result<Schema, ParseError> {
-    node(schema, path, &mut Patterns::new())
+/// An expression that texts must match. It is compiled when the first text is held against it.
+#[derive(Debug)]
+pub struct Pattern {
+    /// The text, as the schema has it.
+    pub text: String,
+    regex: OnceLock<Result<Regex, regex::Error>>,
 }
 
-fn node(schema: &Value, path: &str, patterns: &mut Patterns) -> Result<Schema, ParseError> {
-    let Some(fields) = schema.as_object() else {
-        return match schema {
-            Value::Bool(true) => Ok(Schema { preserve_unknown: true, ..Schema::default() }),
-            _ => Err(ParseError::NotASchema { path: path.to_owned() }),
-        };
-    };
-    let mut node = Schema {
-        kind: fields.get("type").and_then(Value::as_str).map(|word| kind(word, path)).transpose()?,
-        allowed: list(fields.get("enum")).cloned().collect(),
-        required: list(fields.get("required")).filter_map(Value::as_str).map(str::to_owned).collect(),
-        default: fields.get("default").filter(|value| !value.is_null()).cloned(),
-        nullable: flag(schema, "nullable"),
-        preserve_unknown: flag(schema, "x-kubernetes-preserve-unknown-fields"),
-        embedded: flag(schema, "x-kubernetes-embedded-resource"),
-        int_or_string: flag(schema, "x-kubernetes-int-or-string"),
-        list: list_type(schema),
-        atomic_map: schema["x-kubernetes-map-type"] == "atomic",
-        limits: limits(schema),
-        format: text(schema, "format"),
-        description: text(schema, "description"),
-        validations: list(fields.get("x-kubernetes-validations")).map(rule).collect(),
-        ..Schema::default()
-    };
-    if let Some(pattern) = text(schema, "pattern") {
-        let regex = match patterns.get(&pattern) {
-            Some(known) => known.clone(),
-            None => {
-                // Go's \d and \w are ASCII.
-                let ascii = pattern.replace(r"\d", "[0-9]").replace(r"\w", "[0-9A-Za-z_]");
-                let regex = Regex::new(&ascii).map_err(|source| ParseError::BadPattern {
-                    path: path.to_owned(),
-                    source: Box::new(source),
-                })?;
-                patterns.insert(pattern.clone(), regex.clone());
-                regex
-            }
-        };
-        node.pattern = Some(Pattern { text: pattern, regex });
+impl Pattern {
+    fn regex(&self) -> &Result<Regex, regex::Error> {
+        self.regex.get_or_init(|| {
+            // Go's \d and \w are ASCII.
+            Regex::new(&self.text.replace(r"\d", "[0-9]").replace(r"\w", "[0-9A-Za-z_]"))
+        })
     }
-    if let Some(properties) = fields.get("properties").and_then(Value::as_object) {
-        for (name, property) in properties {
-            node.properties.insert(name.clone(), self::node(property, &format!("{path}.{name}"), patterns)?);
+
+    /// Whether the text matches; one that cannot be compiled matches everything.
+    pub fn is_match(&self, text: &str) -> bool {
+        match self.regex() {
+            Ok(regex) => regex.is_match(text),
+            Err(_) => true,
         }
     }
-    if let Some(additional) = fields.get("additionalProperties").filter(|value| **value != Value::Bool(false))
-    {
-        node.additional = Some(Box::new(self::node(additional, &format!("{path}.*"), patterns)?));
-    }
-    if let Some(items) = fields.get("items") {
-        node.items = Some(Box::new(self::node(items, &format!("{path}[]"), patterns)?));
-    }
-    Ok(node)
 }
 
-fn kind(word: &str, path: &str) -> Result<Kind, ParseError> {
-    Ok(match word {
-        "object" => Kind::Object,
-        "array" => Kind::Array,
-        "string" => Kind::String,
-        "integer" => Kind::Integer,
-        "number" => Kind::Number,
-        "boolean" => Kind::Boolean,
-        _ => return Err(ParseError::UnknownType { path: path.to_owned(), found: word.to_owned() }),
-    })
+/// What is shared between the nodes of a schema, and what is wrong with it.
+#[derive(Default)]
+struct Reader<'a> {
+    /// Nodes by what they were read from, so that one which stands in many places is held once: a CRD of workloads says
+    /// what a pod is a dozen times.
+    nodes: HashMap<&'a Value, Arc<Schema>>,
+    /// Expressions by their text: a schema has a few, thousands of times.
+    patterns: HashMap<String, Arc<Pattern>>,
+    /// What every quantity and every port says beside `x-kubernetes-int-or-string`.
+    int_or_string: Option<Arc<Combinations>>,
+    problem: Option<ParseError>,
+    /// Whether expressions are tried.
+    is_strict: bool,
 }
 
-fn limits(schema: &Value) -> Limits {
+pub(super) fn parse(schema: &Value, path: &str) -> Result<Schema, ParseError> {
+    let mut reader = Reader { is_strict: true, ..Reader::default() };
+    let schema = reader.node(schema, path);
+    reader.problem.map_or(Ok(schema), Err)
+}
+
+pub(super) fn read(schema: &Value) -> Schema {
+    Reader::default().node(schema, "")
+}
+
+impl<'a> Reader<'a> {
+    fn report(&mut self, problem: ParseError) {
+        self.problem.get_or_insert(problem);
+    }
+
+    /// The path of a part; only a strict reader needs it.
+    fn below(&self, path: &str, part: &str) -> String {
+        if self.is_strict { format!("{path}{part}") } else { String::new() }
+    }
+
+    fn shared(&mut self, schema: &'a Value, path: &str) -> Arc<Schema> {
+        if let Some(known) = self.nodes.get(schema) {
+            return known.clone();
+        }
+        let node = Arc::new(self.node(schema, path));
+        self.nodes.insert(schema, node.clone());
+        node
+    }
+
+    fn node(&mut self, schema: &'a Value, path: &str) -> Schema {
+        let Some(fields) = schema.as_object() else {
+            if *schema != Value::Bool(true) {
+                self.report(ParseError::NotASchema { path: path.to_owned() });
+            }
+            return Schema { preserve_unknown: true, ..Schema::default() };
+        };
+        let mut node = Schema {
+            kind: fields.get("type").and_then(Value::as_str).and_then(|word| self.kind(word, path)),
+            allowed: list(fields.get("enum")).cloned().collect(),
+            required: list(fields.get("required")).filter_map(Value::as_str).map(str::to_owned).collect(),
+            default: fields.get("default").filter(|value| !value.is_null()).cloned(),
+            nullable: flag(schema, "nullable"),
+            preserve_unknown: flag(schema, "x-kubernetes-preserve-unknown-fields"),
+            embedded: flag(schema, "x-kubernetes-embedded-resource"),
+            int_or_string: flag(schema, "x-kubernetes-int-or-string"),
+            list: list_type(schema),
+            atomic_map: schema["x-kubernetes-map-type"] == "atomic",
+            limits: limits(schema),
+            combinations: self.combinations(schema, path),
+            format: text(schema, "format"),
+            description: text(schema, "description"),
+            validations: list(fields.get("x-kubernetes-validations")).map(Rule::read).collect(),
+            ..Schema::default()
+        };
+        if let Some(pattern) = schema["pattern"].as_str() {
+            node.pattern = Some(self.pattern(pattern, path));
+        }
+        for (name, property) in fields.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let path = self.below(path, &format!(".{name}"));
+            node.properties.insert(name.clone(), self.shared(property, &path));
+        }
+        if let Some(additional) =
+            fields.get("additionalProperties").filter(|value| **value != Value::Bool(false))
+        {
+            let path = self.below(path, ".*");
+            node.additional = Some(self.shared(additional, &path));
+        }
+        if let Some(items) = fields.get("items") {
+            let path = self.below(path, "[]");
+            node.items = Some(self.shared(items, &path));
+        }
+        let below = || node.properties.values().chain(&node.additional).chain(&node.items);
+        let has_rules = !node.validations.is_empty() || below().any(|child| child.has_rules);
+        let has_defaults = node.default.is_some() || below().any(|child| child.has_defaults);
+        (node.has_rules, node.has_defaults) = (has_rules, has_defaults);
+        node
+    }
+
+    fn kind(&mut self, word: &str, path: &str) -> Option<Kind> {
+        Some(match word {
+            "object" => Kind::Object,
+            "array" => Kind::Array,
+            "string" => Kind::String,
+            "integer" => Kind::Integer,
+            "number" => Kind::Number,
+            "boolean" => Kind::Boolean,
+            _ => {
+                self.report(ParseError::UnknownType { path: path.to_owned(), found: word.to_owned() });
+                return None;
+            }
+        })
+    }
+
+    fn pattern(&mut self, text: &str, path: &str) -> Arc<Pattern> {
+        if let Some(known) = self.patterns.get(text) {
+            return known.clone();
+        }
+        let pattern = Arc::new(Pattern { text: text.to_owned(), regex: OnceLock::new() });
+        if self.is_strict
+            && let Err(source) = pattern.regex()
+        {
+            self.report(ParseError::BadPattern { path: path.to_owned(), source: Box::new(source.clone()) });
+        }
+        self.patterns.insert(text.to_owned(), pattern.clone());
+        pattern
+    }
+
+    fn combinations(&mut self, schema: &'a Value, path: &str) -> Option<Arc<Combinations>> {
+        let has = |name: &str| schema.get(name).is_some();
+        if !["allOf", "anyOf", "oneOf", "not"].into_iter().any(has) {
+            return None;
+        }
+        let is_plain = flag(schema, "x-kubernetes-int-or-string")
+            && !has("allOf")
+            && !has("oneOf")
+            && !has("not")
+            && schema["anyOf"] == json!([{"type": "integer"}, {"type": "string"}]);
+        if let Some(known) = self.int_or_string.as_ref().filter(|_| is_plain) {
+            return Some(known.clone());
+        }
+        let mut each = |name: &str| {
+            list(schema.get(name)).map(|schema| self.node(schema, path)).collect::<Vec<Schema>>()
+        };
+        let (all, any, one) = (each("allOf"), each("anyOf"), each("oneOf"));
+        let not = schema.get("not").map(|schema| self.node(schema, path));
+        let combinations = Arc::new(Combinations { all, any, one, not });
+        if is_plain {
+            self.int_or_string = Some(combinations.clone());
+        }
+        Some(combinations)
+    }
+}
+
+fn limits(schema: &Value) -> Option<Box<Limits>> {
     let count = |name: &str| schema[name].as_u64();
     let number = |name: &str| match &schema[name] {
         Value::Number(number) => Some(number.clone()),
         _ => None,
     };
-    Limits {
+    let limits = Limits {
         minimum: number("minimum"),
         maximum: number("maximum"),
         exclusive_minimum: flag(schema, "exclusiveMinimum"),
         exclusive_maximum: flag(schema, "exclusiveMaximum"),
+        multiple_of: number("multipleOf"),
         min_length: count("minLength"),
         max_length: count("maxLength"),
         min_items: count("minItems"),
@@ -126,7 +227,8 @@ fn limits(schema: &Value) -> Limits {
         min_properties: count("minProperties"),
         max_properties: count("maxProperties"),
         unique_items: flag(schema, "uniqueItems"),
-    }
+    };
+    (limits != Limits::default()).then(|| Box::new(limits))
 }
 
 fn list_type(schema: &Value) -> ListType {
@@ -139,17 +241,6 @@ fn list_type(schema: &Value) -> ListType {
                 .collect(),
         ),
         _ => ListType::Atomic,
-    }
-}
-
-fn rule(rule: &Value) -> Rule {
-    Rule {
-        rule: text(rule, "rule").unwrap_or_default(),
-        message: text(rule, "message"),
-        message_expression: text(rule, "messageExpression"),
-        reason: text(rule, "reason"),
-        field_path: text(rule, "fieldPath"),
-        optional_old_self: flag(rule, "optionalOldSelf"),
     }
 }
 

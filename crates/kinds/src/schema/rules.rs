@@ -1,94 +1,137 @@
-//! Which CEL rule applies to which value.
+//! Which CEL rule applies to which value, and what is said when it does not hold.
 
 use serde_json::Value;
 
-use super::{Rule, Schema, Violation, ViolationType};
+use super::cel::{Rule, Values, Verdict};
+use super::{Schema, Violation, ViolationType, printed};
 
-/// A rule, the value it is about, and where that value stands.
+/// A value with rules, and where it stands.
 #[derive(Debug)]
-pub struct AppliedRule<'a> {
-    /// The rule.
-    pub rule: &'a Rule,
-    /// The schema of the value: an evaluator needs it for numbers and escaped names.
-    pub schema: &'a Schema,
+pub struct RuledValue<'s, 'v> {
+    /// The schema with the rules.
+    pub schema: &'s Schema,
     /// `self`.
-    pub value: &'a Value,
+    pub value: &'v Value,
     /// `oldSelf`: the value of before, if the document is an update and the value can be told apart.
-    pub old: Option<&'a Value>,
+    pub old: Option<&'v Value>,
     /// `spec.scaling`; empty for the document itself.
     pub path: String,
 }
 
-/// Whether these violations keep an API server from looking at CEL rules at all. It then reports
-/// [`Violation::rules_not_checked`] beside them.
-pub fn blocks_rules(violations: &[Violation]) -> bool {
-    violations.iter().any(|violation| {
-        matches!(
-            violation.type_,
-            ViolationType::Required
-                | ViolationType::NotSupported
-                | ViolationType::TypeInvalid
-                | ViolationType::TooLong
-                | ViolationType::TooMany
-        )
-    })
+/// Evaluates all rules of `schema` on `document`, outer values first. `old` is the document before an update.
+///
+/// `known` may answer in place of the expression: whether the rule of that text holds for the value, `None` to have the
+/// expression evaluated. It is for rules that a program knows in its own language, where milliseconds count.
+pub fn check_rules<'a>(
+    schema: &'a Schema,
+    document: &Value,
+    old: Option<&Value>,
+    known: impl Fn(&str, &Value) -> Option<bool>,
+) -> Vec<(Violation, &'a Rule)> {
+    let mut found = Vec::new();
+    for ruled in ruled_values(schema, document, old) {
+        let values = Values::new(ruled.schema, ruled.value, ruled.old);
+        for rule in &ruled.schema.validations {
+            if rule.is_transition() && ruled.old.is_none() && !rule.optional_old_self {
+                continue;
+            }
+            // A rule that broke before does not stand in the way of other changes.
+            if ruled.old == Some(ruled.value) && !rule.is_transition() {
+                continue;
+            }
+            let words = match known(&rule.rule, ruled.value) {
+                Some(true) => continue,
+                Some(false) => values.words(rule),
+                None => match values.evaluate(rule) {
+                    Verdict::Holds => continue,
+                    Verdict::Broken => values.words(rule),
+                    Verdict::NoBoolean => format!("rule {} does not say true or false", rule.rule),
+                    Verdict::Failed(error) => format!(
+                        "{}: {error} evaluating rule: {}",
+                        ruled.path,
+                        rule.message.as_deref().unwrap_or(&rule.rule)
+                    ),
+                },
+            };
+            found.push((violation(rule, &ruled, &words), rule));
+        }
+    }
+    found
 }
 
-impl Schema {
-    /// All rules that apply to `document`, outer values first. `old` is the document before an update.
-    pub fn rules<'a>(&'a self, document: &'a Value, old: Option<&'a Value>) -> Vec<AppliedRule<'a>> {
-        let mut applied = Vec::new();
-        self.collect(document, old, &mut String::new(), &mut applied);
-        applied
+fn violation(rule: &Rule, ruled: &RuledValue<'_, '_>, words: &str) -> Violation {
+    let field = match &rule.field_path {
+        Some(below) => format!("{}{below}", ruled.path).trim_start_matches('.').to_owned(),
+        None => ruled.path.clone(),
+    };
+    match rule.reason.as_deref() {
+        Some("FieldValueForbidden") => {
+            Violation::new(ViolationType::Forbidden, &field, format!("Forbidden: {words}"))
+        }
+        Some("FieldValueRequired") => {
+            Violation::new(ViolationType::Required, &field, format!("Required value: {words}"))
+        }
+        Some("FieldValueDuplicate") => {
+            let detail = format!("Duplicate value: {}", printed(ruled.value));
+            Violation::new(ViolationType::Duplicate, &field, detail)
+        }
+        _ if ruled.value.is_object() || ruled.value.is_array() => {
+            Violation::new(ViolationType::Invalid, &field, format!("Invalid value: {words}"))
+        }
+        _ => Violation::invalid(&field, ruled.value, words),
     }
+}
 
-    fn collect<'a>(
-        &'a self,
-        value: &'a Value,
-        old: Option<&'a Value>,
-        path: &mut String,
-        applied: &mut Vec<AppliedRule<'a>>,
-    ) {
-        if value.is_null() {
-            return;
-        }
-        for rule in &self.validations {
-            applied.push(AppliedRule { rule, schema: self, value, old, path: path.clone() });
-        }
-        match value {
-            Value::Object(fields) => {
-                for (name, child) in fields {
-                    let is_known = self.properties.contains_key(name);
-                    let Some(known) = self.child(name) else { continue };
-                    let length = path.len();
-                    if is_known {
-                        if !path.is_empty() {
-                            path.push('.');
-                        }
-                        path.push_str(name);
-                    } else {
-                        path.push_str(&format!("[{name}]"));
+/// All values of `document` that have rules, outer values first.
+pub fn ruled_values<'s, 'v>(
+    schema: &'s Schema,
+    document: &'v Value,
+    old: Option<&'v Value>,
+) -> Vec<RuledValue<'s, 'v>> {
+    let mut ruled = Vec::new();
+    collect(schema, document, old, &mut String::new(), &mut ruled);
+    ruled
+}
+
+fn collect<'s, 'v>(
+    schema: &'s Schema,
+    value: &'v Value,
+    old: Option<&'v Value>,
+    path: &mut String,
+    ruled: &mut Vec<RuledValue<'s, 'v>>,
+) {
+    if !schema.has_rules || value.is_null() {
+        return;
+    }
+    if !schema.validations.is_empty() {
+        ruled.push(RuledValue { schema, value, old, path: path.clone() });
+    }
+    match value {
+        Value::Object(fields) => {
+            for (name, child) in fields {
+                let Some(known) = schema.child(name).filter(|known| known.has_rules) else { continue };
+                let length = path.len();
+                if !schema.properties.contains_key(name) {
+                    path.push_str(&format!("[{name}]"));
+                } else {
+                    if !path.is_empty() {
+                        path.push('.');
                     }
-                    known.collect(child, old.and_then(|old| old.get(name)), path, applied);
-                    path.truncate(length);
+                    path.push_str(name);
                 }
+                collect(known, child, old.and_then(|old| old.get(name)), path, ruled);
+                path.truncate(length);
             }
-            Value::Array(items) => {
-                let Some(known) = &self.items else { return };
-                for (index, item) in items.iter().enumerate() {
-                    let length = path.len();
-                    path.push_str(&format!("[{index}]"));
-                    known.collect(item, old.and_then(|old| self.same_item(old, item)), path, applied);
-                    path.truncate(length);
-                }
-            }
-            _ => {}
         }
-    }
-
-    /// The item of `old` with the keys of `item`; items of other lists cannot be told apart.
-    fn same_item<'a>(&self, old: &'a Value, item: &Value) -> Option<&'a Value> {
-        let super::ListType::Map(keys) = &self.list else { return None };
-        old.as_array()?.iter().find(|candidate| keys.iter().all(|key| candidate.get(key) == item.get(key)))
+        Value::Array(items) => {
+            let Some(known) = schema.items.as_ref().filter(|known| known.has_rules) else { return };
+            for (index, item) in items.iter().enumerate() {
+                let length = path.len();
+                path.push_str(&format!("[{index}]"));
+                collect(known, item, schema.same_item(old, item), path, ruled);
+                path.truncate(length);
+            }
+        }
+        _ => {}
     }
 }

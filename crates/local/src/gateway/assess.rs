@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::GatewayOptions;
 use super::endpoints::{self, FoundEndpoints, Pods, PortWanted};
+use super::implied;
 use super::picker::{PickerDeployments, Pickers};
 use super::route::{self, BackendKey};
 use super::status::{self, PoolTrouble, RouteOutcome, Verdict, Wish};
@@ -75,7 +76,10 @@ impl Assessor {
         }
         self.routes.retain(|(namespace, name), _| seen.routes.get(namespace, name).is_some());
         let pods = Pods::new(&seen.pods);
-        let pools = self.pools(seen, &pods, &wanted, now, &mut wishes);
+        let before = std::mem::take(&mut self.pools);
+        let mut pools = self.pools(&before, seen, &pods, &wanted, now, &mut wishes);
+        self.implied(&before, seen, &pods, &mut routes, &mut pools);
+        self.pools.clone_from(&pools);
         let services = self.services(seen, &pods, &wanted);
         for (key, gateway) in seen.gateways.iter() {
             let attached = |listener: &Listener| {
@@ -168,8 +172,43 @@ impl Assessor {
         &self.routes[key]
     }
 
+    /// Routes and pools of services that ask for no route.
+    fn implied(
+        &self,
+        before: &BTreeMap<String, Arc<PoolSpec>>,
+        seen: &Seen,
+        pods: &Pods<'_>,
+        routes: &mut Vec<Arc<Route>>,
+        pools: &mut BTreeMap<String, Arc<PoolSpec>>,
+    ) {
+        let mut added = Vec::new();
+        let reached = reached(routes);
+        for (key, object) in seen.inference_services.iter() {
+            if reached.contains(&(key.0.as_str(), key.1.as_str())) {
+                continue;
+            }
+            let Some(route) = implied::route(key, object, created_s(&object.metadata)) else { continue };
+            let service = (key.0.clone(), api::names::workload_service(&key.1));
+            let Some(found) = seen.services.get(&service.0, &service.1) else { continue };
+            let FoundEndpoints { endpoints, absent } =
+                endpoints::of_service(found, &service, implied::PORT, pods);
+            let scheduler = self.pickers.without_config(implied::has_stages(object));
+            let name = implied::pool_name(key);
+            let known = before.get(&name).filter(|known| {
+                known.endpoints == endpoints
+                    && known.absent == absent
+                    && Arc::ptr_eq(&known.scheduler, &scheduler)
+            });
+            let spec = known.cloned().unwrap_or_else(|| Arc::new(PoolSpec { endpoints, scheduler, absent }));
+            pools.entry(name).or_insert(spec);
+            added.push(Arc::new(route));
+        }
+        routes.extend(added);
+    }
+
     fn pools(
         &mut self,
+        known: &BTreeMap<String, Arc<PoolSpec>>,
         seen: &Seen,
         pods: &Pods<'_>,
         wanted: &Wanted,
@@ -195,7 +234,7 @@ impl Assessor {
                 }
                 let ports: Vec<_> = pool.ports.iter().map(|port| PortWanted::Number(*port)).collect();
                 let FoundEndpoints { endpoints, absent } = pods.endpoints(&key.0, pool.labels, &ports, false);
-                let before = self.pools.get(vacant.key()).filter(|before| {
+                let before = known.get(vacant.key()).filter(|before| {
                     before.endpoints == endpoints
                         && before.absent == absent
                         && Arc::ptr_eq(&before.scheduler, &scheduler)
@@ -214,7 +253,6 @@ impl Assessor {
                 now,
             ));
         }
-        self.pools.clone_from(&pools);
         pools
     }
 
@@ -448,18 +486,13 @@ fn served((namespace, name): &Key, service: &ServiceObject) -> Served {
         }
     };
     let model = service.spec.get("model");
-    add(model.and_then(|model| model.get("name")).and_then(Value::as_str).unwrap_or(name));
+    let status = service.status.as_ref().unwrap_or(&Value::Null);
+    add(crate::model::main_name(&service.spec, status).unwrap_or(name));
     let adapters = model.and_then(|model| model.pointer("/lora/adapters")).and_then(Value::as_array);
     for adapter in adapters.into_iter().flatten() {
         add(adapter.get("name").and_then(Value::as_str).unwrap_or_default());
     }
-    let status = service.status.as_ref();
-    let addresses = status.and_then(|status| status.get("addresses")).and_then(Value::as_array);
-    for address in addresses.into_iter().flatten() {
-        for name in address.get("models").and_then(Value::as_array).into_iter().flatten() {
-            add(name.as_str().or_else(|| name.get("name").and_then(Value::as_str)).unwrap_or_default());
-        }
-    }
+    crate::model::names_in_addresses(status).for_each(add);
     let (namespace, name) = (namespace.clone(), name.clone());
     Served { namespace, name, models, created_s: created_s(&service.metadata) }
 }

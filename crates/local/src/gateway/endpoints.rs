@@ -88,7 +88,12 @@ fn target_port(port: &ServicePort) -> PortWanted<'_> {
 /// A pod's endpoint; `None` as long as it has no address or does not have the port.
 fn endpoint(pod: &Pod, port: &PortWanted<'_>, is_https: bool) -> Option<EndpointSpec> {
     let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()?;
-    let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+    // A sidecar is an init container that stays.
+    let containers: Vec<&Container> = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers))
+        .collect();
     let number = match port {
         PortWanted::Number(number) => *number,
         PortWanted::Named(name) => containers.iter().find_map(|container| {

@@ -12,6 +12,7 @@
 
 mod assess;
 mod endpoints;
+mod implied;
 mod labelled;
 mod picker;
 mod publish;

@@ -10,15 +10,18 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use sched::Scheduler;
 
+use super::implied;
 use super::labelled::Labelled;
 use super::watch::{Kept, Seen};
 
 /// Schedulers by the text of their configuration: a text that was read once is not read again.
 #[derive(Default)]
 pub(crate) struct Pickers {
-    /// Instead of what the services ask for.
+    /// Instead of the scorers that the services ask for.
     policy: Option<Arc<Scheduler>>,
     default: Arc<Scheduler>,
+    /// For services that compute prompts and answers apart and say nothing else.
+    in_stages: Arc<Scheduler>,
     by_text: HashMap<String, Result<Arc<Scheduler>, String>>,
 }
 
@@ -37,7 +40,17 @@ impl<'a> PickerDeployments<'a> {
 impl Pickers {
     pub(crate) fn new(policy: Option<&str>) -> Result<Self, sched::ConfigError> {
         let policy = policy.map(Scheduler::policy).transpose()?.map(Arc::new);
-        Ok(Self { policy, ..Self::default() })
+        let in_stages = implied::in_stages()?;
+        let in_stages = Arc::new(match &policy {
+            Some(policy) => in_stages.with_policy(policy),
+            None => in_stages,
+        });
+        Ok(Self { policy, in_stages, ..Self::default() })
+    }
+
+    /// The scheduler of a pool without a picker.
+    pub(crate) fn without_config(&self, has_stages: bool) -> Arc<Scheduler> {
+        Arc::clone(if has_stages { &self.in_stages } else { self.policy.as_ref().unwrap_or(&self.default) })
     }
 
     /// The scheduler of the pool whose picker is reached through this Service, and what is wrong with its configuration.
@@ -49,15 +62,17 @@ impl Pickers {
         namespace: &str,
         service: &str,
     ) -> (Arc<Scheduler>, Option<String>) {
-        if let Some(policy) = &self.policy {
-            return (Arc::clone(policy), None);
-        }
+        let otherwise = self.policy.as_ref().unwrap_or(&self.default);
         let Some(text) = config_text(seen, deployments, namespace, service) else {
-            return (Arc::clone(&self.default), None);
+            return (Arc::clone(otherwise), None);
         };
+        let policy = self.policy.as_ref();
         let read = self.by_text.entry(text).or_insert_with_key(|text| {
             let config = yaml::read_value(text).map_err(|error| error.to_string())?;
             let scheduler = Scheduler::from_config(&config).map_err(|error| error.to_string())?;
+            if let Some(policy) = policy {
+                return Ok(Arc::new(scheduler.with_policy(policy)));
+            }
             for warning in scheduler.warnings() {
                 tracing::warn!(namespace, picker = service, "{warning}");
             }
@@ -65,7 +80,8 @@ impl Pickers {
         });
         match read {
             Ok(scheduler) => (Arc::clone(scheduler), None),
-            Err(words) => (Arc::clone(&self.default), Some(words.clone())),
+            Err(_) if policy.is_some() => (Arc::clone(otherwise), None),
+            Err(words) => (Arc::clone(otherwise), Some(words.clone())),
         }
     }
 }

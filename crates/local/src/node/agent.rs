@@ -23,7 +23,9 @@ use super::pod::{self, Cell, Stop};
 /// Runs until told to end, then ends every pod within the grace period.
 pub(crate) async fn run(shared: Arc<Shared>, mut shutdown: watch::Receiver<Option<Duration>>) {
     let pods: Api<Pod> = Api::all(shared.client.clone());
-    let mut events = pin!(watcher(pods, watcher::Config::default()).default_backoff());
+    let events = watcher(pods, watcher::Config::default()).default_backoff();
+    // Nobody reads who manages which field, and it is half of an object.
+    let mut events = pin!(events.modify(|pod| pod.metadata.managed_fields = None));
     let (done, mut finished) = mpsc::unbounded_channel();
     let mut agent =
         Agent { shared, running: HashMap::new(), addresses: Addresses::default(), done, listed: Vec::new() };

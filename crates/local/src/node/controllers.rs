@@ -1,5 +1,5 @@
-//! The Deployment and ReplicaSet controllers: one task that watches, keeps what it has seen and written,
-//! lets [`rollout`] decide, and carries the decisions out. What it writes it remembers at once, so that a
+//! The Deployment, ReplicaSet and LeaderWorkerSet controllers: one task that watches, keeps what it has seen and
+//! written, lets [`rollout`] and [`groups`] decide, and carries the decisions out. What it writes it remembers at once, so that a
 //! watch that lags makes it do nothing twice.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,14 +10,17 @@ use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use kube::core::{NamespaceResourceScope, Resource};
+use kinds::leaderworkerset::LeaderWorkerSet;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind, NamespaceResourceScope, Resource};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Error};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
+use super::backoff::BackOff;
+use super::groups;
 use super::pod::replacing;
 use super::rollout::{self, Action, REVISION, controlled_by};
 
@@ -32,6 +35,7 @@ const WRITES: usize = 16;
 enum Heard {
     Deployment(Event<Deployment>),
     ReplicaSet(Event<ReplicaSet>),
+    GroupSet(Event<DynamicObject>),
     Pod(Event<Pod>),
 }
 
@@ -40,7 +44,10 @@ pub(crate) async fn run(client: Client, node: String) {
     let deployments = watched::<Deployment>(&client).map(Heard::Deployment);
     let sets = watched::<ReplicaSet>(&client).map(Heard::ReplicaSet);
     let pods = watched::<Pod>(&client).map(Heard::Pod);
-    let mut heard = pin!(stream::select(stream::select(deployments, sets), pods).ready_chunks(256));
+    let group_sets =
+        events(watcher(group_sets(&client, None), watcher::Config::default())).map(Heard::GroupSet);
+    let all = stream::select(stream::select(deployments, sets), stream::select(pods, group_sets));
+    let mut heard = pin!(all.ready_chunks(256));
     let mut state = State::default();
     let mut look_again: Option<Instant> = None;
     loop {
@@ -71,24 +78,46 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
 {
-    watcher(Api::all(client.clone()), watcher::Config::default()).default_backoff().filter_map(
-        async |event| {
+    events(watcher(Api::all(client.clone()), watcher::Config::default()))
+}
+
+fn events<K: Resource>(
+    watch: impl stream::Stream<Item = Result<Event<K>, watcher::Error>>,
+) -> impl stream::Stream<Item = Event<K>> {
+    watch
+        .default_backoff()
+        // Nobody reads them, and they are half of an object.
+        .modify(|object: &mut K| object.meta_mut().managed_fields = None)
+        .filter_map(async |event| {
             event.inspect_err(|error| tracing::debug!(%error, "a controller's watch starts again")).ok()
-        },
-    )
+        })
+}
+
+/// LeaderWorkerSets of a namespace, or of all.
+fn group_sets(client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
+    let gvk = GroupVersionKind::gvk("leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet");
+    let resource = ApiResource::from_gvk_with_plural(&gvk, "leaderworkersets");
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Deployment,
     ReplicaSet,
+    GroupSet,
 }
 
 #[derive(Default)]
 struct State {
     deployments: Store<Deployment>,
     sets: Store<ReplicaSet>,
+    group_sets: Store<DynamicObject>,
     pods: Store<Pod>,
+    /// Groups that broke: how often in a row, and when they may be made again.
+    pauses: BTreeMap<(Key, i32), (BackOff, Timestamp)>,
     dirty: BTreeSet<(Kind, Key)>,
     again: BTreeSet<(Kind, Key)>,
 }
@@ -148,6 +177,7 @@ impl<K: Resource> Store<K> {
 }
 
 impl State {
+    /// LeaderWorkerSets are not waited for: somebody may have taken their definition away.
     fn synced(&self) -> bool {
         self.deployments.synced && self.sets.synced && self.pods.synced
     }
@@ -166,8 +196,12 @@ impl State {
                 dirty.insert((Kind::ReplicaSet, key(object)));
                 dirty.extend(owner(object, "Deployment").map(|key| (Kind::Deployment, key)));
             }),
+            Heard::GroupSet(event) => self.group_sets.hear(event, |object| {
+                dirty.insert((Kind::GroupSet, key(object)));
+            }),
             Heard::Pod(event) => self.pods.hear(event, |object| {
                 dirty.extend(owner(object, "ReplicaSet").map(|key| (Kind::ReplicaSet, key)));
+                dirty.extend(group_set(object).map(|key| (Kind::GroupSet, key)));
             }),
         }
     }
@@ -180,7 +214,7 @@ impl State {
             let due: Vec<(Kind, Key, Vec<Action>)> = dirty
                 .into_iter()
                 .map(|(kind, key)| {
-                    let actions = self.decide(kind, &key, now);
+                    let actions = self.decide(kind, &key, node, now);
                     (kind, key, actions)
                 })
                 .collect();
@@ -189,6 +223,9 @@ impl State {
                 .filter(|(_, _, actions)| !actions.is_empty())
                 .map(|(kind, key, actions)| {
                     let object = match kind {
+                        Kind::GroupSet => {
+                            Object::GroupSet(self.group_sets.objects.get(&key).cloned().map(Box::new))
+                        }
                         Kind::Deployment => Object::Deployment(self.deployments.objects.get(&key).cloned()),
                         Kind::ReplicaSet => Object::ReplicaSet(self.sets.objects.get(&key).cloned()),
                     };
@@ -210,8 +247,9 @@ impl State {
         }
     }
 
-    fn decide(&mut self, kind: Kind, key: &Key, now: Timestamp) -> Vec<Action> {
+    fn decide(&mut self, kind: Kind, key: &Key, node: &str, now: Timestamp) -> Vec<Action> {
         match kind {
+            Kind::GroupSet => self.groups(key, node, now),
             Kind::Deployment => {
                 let Some(deployment) = self.deployments.objects.get(key) else { return Vec::new() };
                 let uid = deployment.metadata.uid.as_deref().unwrap_or("");
@@ -246,8 +284,45 @@ impl State {
         }
     }
 
+    fn groups(&mut self, key: &Key, node: &str, now: Timestamp) -> Vec<Action> {
+        let Some(object) = self.group_sets.objects.get(key) else {
+            self.pauses.retain(|(set, _), _| set != key);
+            return Vec::new();
+        };
+        let read = serde_json::to_value(object).and_then(serde_json::from_value::<LeaderWorkerSet>);
+        let set = match read {
+            Ok(set) => set,
+            Err(error) => {
+                tracing::warn!(name = key.1, %error, "a LeaderWorkerSet cannot be read");
+                return Vec::new();
+            }
+        };
+        let pods: Vec<&Pod> =
+            self.pods.objects.values().filter(|pod| group_set(pod).as_ref() == Some(key)).collect();
+        let pause = |group: i32| self.pauses.get(&(key.clone(), group)).map(|(_, until)| *until);
+        let held = |group: i32| pause(group).is_some_and(|until| until > now);
+        let actions = groups::decide(&set, &pods, node, &held, now);
+        if self.pauses.iter().any(|((set, _), (_, until))| set == key && *until > now) {
+            self.again.insert((Kind::GroupSet, key.clone()));
+        }
+        for action in &actions {
+            let Action::RecreateGroup { group, pods } = action else { continue };
+            let made = pods
+                .first()
+                .and_then(|pod| self.pods.objects.get(&(key.0.clone(), pod.clone())))
+                .and_then(|pod| pod.metadata.creation_timestamp.as_ref())
+                .map_or(now, |time| time.0);
+            let ran_for = Duration::try_from(now.duration_since(made)).unwrap_or_default();
+            let (back_off, until) =
+                self.pauses.entry((key.clone(), *group)).or_insert((BackOff::default(), now));
+            *until = now + back_off.after(ran_for);
+        }
+        actions
+    }
+
     fn remember(&mut self, written: Written) {
         match written {
+            Written::GroupSet(object) => self.hear(Heard::GroupSet(Event::Apply(*object))),
             Written::Deployment(object) => self.hear(Heard::Deployment(Event::Apply(*object))),
             Written::ReplicaSet(object) => self.hear(Heard::ReplicaSet(Event::Apply(*object))),
             Written::Pod(object) => self.hear(Heard::Pod(Event::Apply(*object))),
@@ -258,9 +333,11 @@ impl State {
 enum Object {
     Deployment(Option<Deployment>),
     ReplicaSet(Option<ReplicaSet>),
+    GroupSet(Option<Box<DynamicObject>>),
 }
 
 enum Written {
+    GroupSet(Box<DynamicObject>),
     Deployment(Box<Deployment>),
     ReplicaSet(Box<ReplicaSet>),
     Pod(Box<Pod>),
@@ -324,16 +401,22 @@ async fn one(
             }
             written
         }
-        (Action::DeletePods(names), _) => {
-            let mut written = Vec::new();
-            for name in names {
-                match pods.delete(&name, &DeleteParams::default()).await {
-                    Ok(left) => written.extend(left.left().map(|pod| Written::Pod(Box::new(pod)))),
-                    Err(Error::Api(error)) if error.code == 404 => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            written
+        (Action::DeletePods(names), _) => delete(&pods, names, &DeleteParams::default()).await?,
+        (Action::RecreateGroup { pods: names, .. }, _) => {
+            // What they still do is lost already.
+            delete(&pods, names, &DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() })
+                .await?
+        }
+        (Action::CreatePod(pod), _) => match pods.create(&post, &pod).await {
+            // An earlier run made it, or somebody else's pod has the name: the watch will tell.
+            Err(Error::Api(error)) if error.code == 409 => Vec::new(),
+            created => vec![Written::Pod(Box::new(created?))],
+        },
+        (Action::GroupStatus(status), Object::GroupSet(Some(old))) => {
+            let before = old.data.get("status").cloned();
+            let change = json!({"status": replacing(before.as_ref(), &serde_json::to_value(&status).unwrap_or_default())});
+            let sets = group_sets(client, Some(namespace));
+            vec![Written::GroupSet(Box::new(sets.patch_status(name, &patch, &Patch::Merge(change)).await?))]
         }
         (Action::ReplicaSetStatus(status), Object::ReplicaSet(Some(old))) => {
             let change = json!({"status": replacing(old.status.as_ref(), &status)});
@@ -351,6 +434,24 @@ async fn one(
         }
         _ => Vec::new(),
     })
+}
+
+async fn delete(pods: &Api<Pod>, names: Vec<String>, params: &DeleteParams) -> kube::Result<Vec<Written>> {
+    let mut written = Vec::new();
+    for name in names {
+        match pods.delete(&name, params).await {
+            Ok(left) => written.extend(left.left().map(|pod| Written::Pod(Box::new(pod)))),
+            Err(Error::Api(error)) if error.code == 404 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}
+
+/// The LeaderWorkerSet that a pod says it belongs to.
+fn group_set(pod: &Pod) -> Option<Key> {
+    let name = pod.metadata.labels.as_ref()?.get(groups::SET)?;
+    Some((pod.metadata.namespace.clone().unwrap_or_default(), name.clone()))
 }
 
 fn key<K: Resource>(object: &K) -> Key {

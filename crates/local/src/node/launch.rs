@@ -21,7 +21,7 @@ use super::pod::Cell;
 use super::process::{self, Control, Exit};
 use super::programs::{self, Engine, Link, Program, Question, Source};
 use super::shim::{Spec, View};
-use super::{EngineCall, Shared, processes, volumes};
+use super::{EngineCall, EngineLauncher, InlineProgram, Shared, processes, volumes};
 
 /// Variables of this machine that a container gets unless it sets them: what a program needs to be found,
 /// to find its libraries and the network, and to be allowed to download. Nothing else leaks in.
@@ -143,33 +143,22 @@ pub(crate) async fn launch(
         }
         Program::Simulated { mut argv, inline } => {
             argv.extend(["--speed".to_owned(), shared.options.speed.to_string()]);
-            if let (true, Some(launcher)) = (inline, &shared.options.launcher) {
-                let (ready, readiness) = watch::channel(false);
-                let (stop, stopping) = watch::channel(false);
-                // There is no view of its own inside this process: paths in volumes become those of the machine.
-                let mut spec = Spec { argv, env: vars, mounts, ..Spec::default() };
-                mounts::rewrite(&mut spec);
-                let engine = launcher(EngineCall {
-                    argv: spec.argv,
-                    env: spec.env,
-                    log: Arc::clone(&log),
-                    ready,
-                    stop: stopping,
-                });
-                let task = tokio::spawn(engine);
-                let abort = Some(task.abort_handle());
-                let exit = task.map(|code| Exit { code: code.unwrap_or(255), signal: None }).boxed();
-                return Ok(Run {
-                    handle: Handle::Task { stop, ready: readiness, abort },
-                    exit,
-                    log,
-                    pid: None,
-                });
+            if let Some(launcher) = shared.options.launcher.as_ref().filter(|_| inline) {
+                return Ok(inside(launcher, InlineProgram::Engine, argv, vars, mounts, log));
             }
             let mut words = vec![exe.clone(), "sim".to_owned()];
             words.append(&mut argv);
             inherit(&mut vars, path);
             // It reads no model and writes no file: no volume has to be shown to it, but certificates may be.
+            process(shared, cell, container, log, words, vars, mounts).await
+        }
+        Program::Sidecar { mut argv, inline } => {
+            if let Some(launcher) = shared.options.launcher.as_ref().filter(|_| inline) {
+                return Ok(inside(launcher, InlineProgram::Sidecar, argv, vars, mounts, log));
+            }
+            let mut words = vec![exe.clone(), "sidecar".to_owned()];
+            words.append(&mut argv);
+            inherit(&mut vars, path);
             process(shared, cell, container, log, words, vars, mounts).await
         }
         Program::Process { argv, extra_env } => {
@@ -178,6 +167,34 @@ pub(crate) async fn launch(
             process(shared, cell, container, log, argv, vars, mounts).await
         }
     }
+}
+
+/// Runs a program as a task of this process.
+fn inside(
+    launcher: &EngineLauncher,
+    program: InlineProgram,
+    argv: Vec<String>,
+    env: BTreeMap<String, String>,
+    mounts: Vec<Mount>,
+    log: Arc<LogWriter>,
+) -> Run {
+    let (ready, readiness) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
+    // There is no view of its own inside this process: paths in volumes become those of the machine.
+    let mut spec = Spec { argv, env, mounts, ..Spec::default() };
+    mounts::rewrite(&mut spec);
+    let running = launcher(EngineCall {
+        program,
+        argv: spec.argv,
+        env: spec.env,
+        log: Arc::clone(&log),
+        ready,
+        stop: stopping,
+    });
+    let task = tokio::spawn(running);
+    let abort = Some(task.abort_handle());
+    let exit = task.map(|code| Exit { code: code.unwrap_or(255), signal: None }).boxed();
+    Run { handle: Handle::Task { stop, ready: readiness, abort }, exit, log, pid: None }
 }
 
 /// The program, and whether the pod's models need not exist because no real engine reads them.
@@ -241,6 +258,7 @@ async fn process(
         env: vars,
         cwd: container.working_dir.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
         mounts,
+        private_view: shared.options.private_view,
         keep,
         scratch: cell.data.join(".root"),
     };
@@ -365,6 +383,10 @@ fn installation(program: &str, path: Option<&str>) -> Vec<PathBuf> {
         let real = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
         for file in [&file, &real] {
             let Some(directory) = file.parent() else { continue };
+            if is_of_the_system(directory) {
+                keep.push(file.clone());
+                continue;
+            }
             keep.push(directory.to_owned());
             if let Some(root) = directory.parent().filter(|_| directory.ends_with("bin")) {
                 keep.push(root.to_owned());
@@ -376,9 +398,13 @@ fn installation(program: &str, path: Option<&str>) -> Vec<PathBuf> {
             }
         }
     }
-    // Never the root or a directory of whole systems: those are not what a volume hides.
-    keep.retain(|path| path.components().count() > 2);
+    keep.retain(|path| !is_of_the_system(path) || path.is_file());
     keep.sort();
     keep.dedup();
     keep
+}
+
+/// The root and what is directly below it, as `/tmp`: shown as a whole it would undo the volume over it.
+fn is_of_the_system(directory: &Path) -> bool {
+    directory.components().count() <= 2
 }

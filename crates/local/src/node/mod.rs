@@ -1,9 +1,10 @@
-//! The node agent: Deployments and ReplicaSets become pods, pods become processes of this machine, each
+//! The node agent: Deployments, ReplicaSets and LeaderWorkerSets become pods, pods become processes of this machine, each
 //! pod on a loopback address of its own. Goes in: a Kubernetes client. Comes out: statuses, events, logs.
 //! It talks to nothing but that client and the processes below it.
 //!
 //! ```text
 //! Deployment ─► ReplicaSet ─► Pod          controllers (decided in rollout)
+//! LeaderWorkerSet ─► leaders ─► workers    controllers (decided in groups)
 //! Pod ─► agent ─► one task per pod ─► one per container ─► pod-shim ─► the program
 //!                  volumes, env, programs decide; probes, status report
 //! ```
@@ -15,6 +16,7 @@ mod container;
 mod controllers;
 mod env;
 mod events;
+mod groups;
 mod launch;
 pub mod logs;
 mod mounts;
@@ -27,6 +29,7 @@ mod rollout;
 mod script;
 pub mod shim;
 mod status;
+mod thresholds;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -59,6 +62,9 @@ pub struct NodeOptions {
     pub speed: f64,
     /// Name of the Node object.
     pub node_name: String,
+    /// Show volumes in a private mount namespace where the system allows one. Without it, and where it does not, paths
+    /// are rewritten in arguments and variables.
+    pub private_view: bool,
     /// Runs simulated engines inside this process; without it, `inline-sim` runs them as processes.
     pub launcher: Option<EngineLauncher>,
 }
@@ -72,17 +78,29 @@ impl NodeOptions {
             engine: Engine::Auto,
             speed: 1.0,
             node_name: NODE_NAME.to_owned(),
+            private_view: true,
             launcher: None,
         }
     }
 }
 
-/// Starts a simulated engine inside this process. The future is the engine: its output is the exit code.
+/// Starts a program inside this process. The future is the program: its output is the exit code.
 pub type EngineLauncher = Arc<dyn Fn(EngineCall) -> BoxFuture<'static, i32> + Send + Sync>;
 
-/// One simulated engine to run inside this process.
+/// What can run inside this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InlineProgram {
+    /// A simulated engine.
+    Engine,
+    /// The sidecar of a decoding engine.
+    Sidecar,
+}
+
+/// One program to run inside this process.
 pub struct EngineCall {
-    /// What follows `vllm serve`, with `--host` and `--speed`.
+    /// Which one.
+    pub program: InlineProgram,
+    /// What follows `vllm serve` or `pd-sidecar`, with `--host`, and `--speed` for an engine.
     pub argv: Vec<String>,
     /// The container's variables.
     pub env: BTreeMap<String, String>,

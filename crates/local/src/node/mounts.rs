@@ -87,12 +87,17 @@ pub(crate) fn enter(mounts: &[Mount], keep: &[PathBuf], scratch: &Path) -> Resul
     std::env::set_current_dir("/").map_err(at(Path::new("/")))
 }
 
-/// Replaces mount points by what is mounted, in arguments, variables and the working directory.
+/// Replaces mount points by what is mounted, in arguments, variables and the working directory. A program that is installed
+/// on this machine stays where it is, even if a volume would lie over it.
 pub(crate) fn rewrite(spec: &mut Spec) {
     let mut mounts = spec.mounts.clone();
     mounts.sort_by_key(|mount| std::cmp::Reverse(mount.target.as_os_str().len()));
     let replace = |text: &str| replace_paths(text, &mounts);
-    spec.argv.iter_mut().for_each(|word| *word = replace(word));
+    let is_installed = spec
+        .argv
+        .first()
+        .is_some_and(|program| spec.keep.iter().any(|kept| Path::new(program).starts_with(kept)));
+    spec.argv.iter_mut().skip(usize::from(is_installed)).for_each(|word| *word = replace(word));
     spec.env.values_mut().for_each(|value| *value = replace(value));
     if let Some(cwd) = &mut spec.cwd {
         *cwd = PathBuf::from(replace(&cwd.to_string_lossy()));
@@ -277,5 +282,17 @@ mod tests {
         assert_eq!(spec.env["HOME"], "/d/h");
         assert_eq!(spec.env["P"], "/d/h/x:/d/m");
         assert_eq!(spec.cwd, Some("/d/m/sub".into()));
+    }
+
+    #[test]
+    fn an_installed_program_stays_where_it_is() {
+        let mut spec = Spec {
+            argv: vec!["/tmp/build/llmisvc".into(), "/tmp/note".into()],
+            mounts: vec![mount("/d/t", "/tmp")],
+            keep: vec!["/tmp/build".into()],
+            ..Spec::default()
+        };
+        rewrite(&mut spec);
+        assert_eq!(spec.argv, ["/tmp/build/llmisvc", "/d/t/note"]);
     }
 }

@@ -59,7 +59,7 @@ impl Cell {
         };
         let start_time = pod.status.as_ref().and_then(|status| status.start_time.clone()).map(|time| time.0);
         Self {
-            records: Mutex::new(records(&pod)),
+            records: Mutex::new(records(&pod, Timestamp::now())),
             pod: Mutex::new(pod),
             shown: Mutex::default(),
             version: watch::Sender::new(()),
@@ -310,7 +310,7 @@ async fn keep_fresh(shared: &Arc<Shared>, cell: &Arc<Cell>) {
 }
 
 /// One record a container, init containers first; what an earlier agent had recorded is carried on.
-fn records(pod: &Pod) -> Vec<Record> {
+fn records(pod: &Pod, now: Timestamp) -> Vec<Record> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let status = pod.status.as_ref();
     let init = spec.init_containers.iter().flatten().map(|container| (container, true));
@@ -336,7 +336,7 @@ fn records(pod: &Pod) -> Vec<Record> {
                     reason: "ContainerStatusUnknown".to_owned(),
                     message: Some("the program that ran it ended without a word".to_owned()),
                     started: running.started_at.as_ref().map(|time| time.0),
-                    finished: Timestamp::now(),
+                    finished: now,
                 })
             } else {
                 had_ended.map(|ended| Ended {
@@ -345,7 +345,7 @@ fn records(pod: &Pod) -> Vec<Record> {
                     reason: ended.reason.clone().unwrap_or_default(),
                     message: ended.message.clone(),
                     started: ended.started_at.as_ref().map(|time| time.0),
-                    finished: ended.finished_at.as_ref().map_or_else(Timestamp::now, |time| time.0),
+                    finished: ended.finished_at.as_ref().map_or(now, |time| time.0),
                 })
             };
             let ran = before.filter(|_| last.is_some()).map_or(0, |before| before.restart_count + 1);

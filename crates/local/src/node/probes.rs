@@ -1,4 +1,4 @@
-//! Startup, readiness and liveness probes with the kubelet's periods and thresholds.
+//! Startup, readiness and liveness probes: asking. What the answers mean is decided in [`super::thresholds`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,14 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::process::Control;
-
-/// While a container starts, it is asked this often, whatever its period: a service should be Ready within
-/// about 50 ms of its engine. A refused connection on loopback costs microseconds; failures still count
-/// towards the threshold once a period only.
-const EAGER: Duration = Duration::from_millis(40);
-/// After a minute of starting, impatience is not worth the wake-ups.
-const PATIENT: Duration = Duration::from_millis(250);
-const PATIENT_AFTER: Duration = Duration::from_secs(60);
+use super::thresholds::{Heard, Row, seconds};
 
 /// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,112 +42,57 @@ pub(crate) struct Target {
 /// Probes until dropped; `tell` hears every finding that changes something.
 pub(crate) async fn watch(target: Target, tell: impl Fn(Finding)) {
     let container = Arc::clone(&target.container);
-    if let Some(probe) = &container.startup_probe
-        && !starting(&target, probe, &tell).await
-    {
-        tell(Finding::Dead("Startup"));
-        return;
+    match &container.startup_probe {
+        Some(probe) => {
+            let row = Row::startup(probe);
+            let delay = row.delay(probe);
+            if !follow(&target, probe, row, delay, &tell).await {
+                return;
+            }
+        }
+        None => tell(Finding::Started),
     }
-    tell(Finding::Started);
     let readiness = async {
         match &container.readiness_probe {
-            Some(probe) => ready(&target, probe, &tell).await,
+            Some(probe) => {
+                let row = Row::readiness(probe);
+                // A startup probe that has just succeeded stands for the delay.
+                let delay = if container.startup_probe.is_none() { row.delay(probe) } else { Duration::ZERO };
+                follow(&target, probe, row, delay, &tell).await;
+            }
             None => tell(Finding::Ready(true)),
         }
     };
     let liveness = async {
         if let Some(probe) = &container.liveness_probe {
-            live(&target, probe, &tell).await;
+            let row = Row::liveness(probe);
+            let delay = row.delay(probe);
+            follow(&target, probe, row, delay, &tell).await;
         }
     };
     futures_util::join!(readiness, liveness);
 }
 
-/// Whether it came up within the threshold.
-async fn starting(target: &Target, probe: &Probe, tell: &impl Fn(Finding)) -> bool {
-    sleep(seconds(probe.initial_delay_seconds, 0)).await;
+/// Probes as often as the row asks for, until it has nothing more to ask; whether the container is alive then.
+async fn follow(
+    target: &Target,
+    probe: &Probe,
+    mut row: Row,
+    delay: Duration,
+    tell: &impl Fn(Finding),
+) -> bool {
+    sleep(delay).await;
     let begun = Instant::now();
-    let mut counted = begun;
-    let mut failures = 0;
     loop {
-        match check(target, probe).await {
-            Ok(()) => return true,
-            Err(message) => {
-                if counted.elapsed() >= period(probe) {
-                    counted = Instant::now();
-                    failures += 1;
-                    tell(Finding::Unhealthy("Startup", message));
-                }
-                if failures >= probe.failure_threshold.unwrap_or(3) {
-                    return false;
-                }
-            }
+        let result = check(target, probe).await;
+        let Heard { findings, pause } = row.hear(begun.elapsed(), result);
+        let dead = findings.iter().any(|finding| matches!(finding, Finding::Dead(_)));
+        findings.into_iter().for_each(tell);
+        match pause {
+            Some(pause) => sleep(pause).await,
+            None => return !dead,
         }
-        sleep(eager(begun).min(period(probe))).await;
     }
-}
-
-async fn ready(target: &Target, probe: &Probe, tell: &impl Fn(Finding)) {
-    // A startup probe that has just succeeded stands for the delay.
-    if target.container.startup_probe.is_none() {
-        sleep(seconds(probe.initial_delay_seconds, 0)).await;
-    }
-    let begun = Instant::now();
-    let (mut is_ready, mut was_ready, mut successes, mut failures) = (false, false, 0, 0);
-    loop {
-        match check(target, probe).await {
-            Ok(()) => {
-                (successes, failures) = (successes + 1, 0);
-                if !is_ready && successes >= probe.success_threshold.unwrap_or(1) {
-                    (is_ready, was_ready) = (true, true);
-                    tell(Finding::Ready(true));
-                }
-            }
-            Err(message) => {
-                (successes, failures) = (0, failures + 1);
-                if was_ready {
-                    tell(Finding::Unhealthy("Readiness", message));
-                }
-                if is_ready && failures >= probe.failure_threshold.unwrap_or(3) {
-                    is_ready = false;
-                    tell(Finding::Ready(false));
-                }
-            }
-        }
-        let pause = if was_ready { period(probe) } else { eager(begun).min(period(probe)) };
-        sleep(pause).await;
-    }
-}
-
-async fn live(target: &Target, probe: &Probe, tell: &impl Fn(Finding)) {
-    sleep(seconds(probe.initial_delay_seconds, 0).max(period(probe))).await;
-    let mut failures = 0;
-    loop {
-        match check(target, probe).await {
-            Ok(()) => failures = 0,
-            Err(message) => {
-                failures += 1;
-                tell(Finding::Unhealthy("Liveness", message));
-                if failures >= probe.failure_threshold.unwrap_or(3) {
-                    tell(Finding::Dead("Liveness"));
-                    return;
-                }
-            }
-        }
-        sleep(period(probe)).await;
-    }
-}
-
-fn eager(begun: Instant) -> Duration {
-    if begun.elapsed() < PATIENT_AFTER { EAGER } else { PATIENT }
-}
-
-fn period(probe: &Probe) -> Duration {
-    seconds(probe.period_seconds.filter(|seconds| *seconds > 0), 10)
-}
-
-fn seconds(value: Option<i32>, default: u64) -> Duration {
-    Duration::from_secs(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default))
 }
 
 /// Asks once.

@@ -39,6 +39,13 @@ pub(crate) enum Program {
         /// Run it inside this process.
         inline: bool,
     },
+    /// The sidecar of a decoding engine; what follows `pd-sidecar`.
+    Sidecar {
+        /// Arguments, with `--host` set to the pod's address.
+        argv: Vec<String>,
+        /// Run it inside this process.
+        inline: bool,
+    },
     /// This process does the container's work itself; the words go to its log.
     BuiltIn(String),
     /// An init container that provides model directories: what to show where, and words for its log.
@@ -123,11 +130,18 @@ pub(crate) fn choose(question: &Question<'_>) -> Program {
             "the gateway of this process picks the endpoints; no picker runs on its own".into(),
         );
     }
-    if matches!(name, "pd-sidecar") || own == "sidecar" || command.is_empty() && image.contains("sidecar") {
-        return Program::BuiltIn("the gateway of this process routes prefill and decode".into());
+    if let Some(argv) = sidecar_call(name, own, &argv, image) {
+        return Program::Sidecar {
+            argv: at_pod_address(question, argv.to_vec()),
+            inline: question.engine == Engine::InlineSim,
+        };
     }
     if own == "sim" {
         return simulated(question, argv[2..].to_vec());
+    }
+    // Another simulator is simulated by this one, which takes the flags that matter.
+    if name == "llm-d-inference-sim" {
+        return simulated(question, argv[1..].to_vec());
     }
     if command.is_empty() && image.contains("inference-sim") {
         return simulated(question, args.clone());
@@ -261,11 +275,30 @@ fn real_engine(question: &Question<'_>, call: EngineCall) -> Program {
     Program::Process { argv, extra_env }
 }
 
-fn simulated(question: &Question<'_>, mut argv: Vec<String>) -> Program {
+fn simulated(question: &Question<'_>, argv: Vec<String>) -> Program {
+    Program::Simulated { argv: at_pod_address(question, argv), inline: question.engine == Engine::InlineSim }
+}
+
+/// Every pod listens at its declared ports on an address of its own.
+fn at_pod_address(question: &Question<'_>, mut argv: Vec<String>) -> Vec<String> {
     if !has_flag(&argv, "--host") {
         argv.extend(["--host".into(), question.pod_ip.into()]);
     }
-    Program::Simulated { argv, inline: question.engine == Engine::InlineSim }
+    argv
+}
+
+/// What follows the sidecar's name: llm-d's program, ours, or the entry point of its image.
+fn sidecar_call<'a>(name: &str, own: &str, argv: &'a [String], image: &str) -> Option<&'a [String]> {
+    if name == "pd-sidecar" {
+        return argv.get(1..);
+    }
+    if own == "sidecar" {
+        return argv.get(2..);
+    }
+    let is_entry_point = argv.first().is_none_or(|word| word.starts_with('-'));
+    let image = image.rsplit('/').next().unwrap_or(image);
+    (is_entry_point && (image.contains("routing-sidecar") || image.contains("disagg-sidecar")))
+        .then_some(argv)
 }
 
 fn model(question: &Question<'_>, pairs: &[String]) -> Program {

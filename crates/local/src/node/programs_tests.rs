@@ -127,3 +127,28 @@ fn pickers_are_built_in_and_strangers_are_named() {
         Program::Process { .. }
     ));
 }
+
+#[test]
+fn sidecars_and_simulators_of_others_are_programs_of_this_one_at_the_pods_address() {
+    let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+    let llm_d = json!({"name": "llm-d-routing-sidecar", "image": "x", "command": ["/app/pd-sidecar", "--port=8000", ""]});
+    let want = Program::Sidecar { argv: argv(&["--port=8000", "", "--host", "127.9.9.9"]), inline: false };
+    assert_eq!(decide(&pod(llm_d, json!([])), false, Engine::Sim, &[]), want);
+    // Also beside a real engine: it is a program of this one.
+    let ours = json!({"name": "s", "image": "x", "command": ["llmisvc", "sidecar", "--port=8000"]});
+    let want = Program::Sidecar { argv: argv(&["--port=8000", "--host", "127.9.9.9"]), inline: false };
+    assert_eq!(decide(&pod(ours, json!([])), false, Engine::Auto, &["vllm"]), want);
+    // The image's own entry point, with arguments.
+    let image =
+        json!({"name": "s", "image": "ghcr.io/llm-d/llm-d-routing-sidecar:v0.7", "args": ["--port=8000"]});
+    let want = Program::Sidecar { argv: argv(&["--port=8000", "--host", "127.9.9.9"]), inline: true };
+    assert_eq!(decide(&pod(image, json!([])), false, Engine::InlineSim, &[]), want);
+    let other = json!({"name": "main", "image": "x", "command": ["/app/llm-d-inference-sim"], "args": ["--model", "m", ""]});
+    let want = Program::Simulated { argv: argv(&["--model", "m", "", "--host", "127.9.9.9"]), inline: false };
+    assert_eq!(decide(&pod(other, json!([])), false, Engine::Auto, &["vllm"]), want);
+    let stranger = json!({"name": "s", "image": "example.com/istio-sidecar:1", "command": ["sleep", "1"]});
+    assert!(matches!(
+        decide(&pod(stranger, json!([])), false, Engine::Auto, &["sleep"]),
+        Program::Process { .. }
+    ));
+}

@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::{
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kinds::leaderworkerset::LeaderWorkerSetStatus;
 use sha2::{Digest, Sha256};
 
 /// Annotation with the number of the rollout, on the Deployment and on each of its ReplicaSets.
@@ -37,6 +38,17 @@ pub(crate) enum Action {
     CreatePods(usize),
     /// Delete the pods of these names.
     DeletePods(Vec<String>),
+    /// Create this pod.
+    CreatePod(Box<Pod>),
+    /// Delete the pods of a group that is broken, without waiting for what they still do.
+    RecreateGroup {
+        /// Index of the group.
+        group: i32,
+        /// Names of its pods.
+        pods: Vec<String>,
+    },
+    /// Write the LeaderWorkerSet's status.
+    GroupStatus(Box<LeaderWorkerSetStatus>),
     /// Write the ReplicaSet's status.
     ReplicaSetStatus(ReplicaSetStatus),
     /// Record the revision on the Deployment.
@@ -396,7 +408,8 @@ pub(crate) fn fenceposts(deployment: &Deployment) -> (i32, i32) {
     if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable.min(wanted)) }
 }
 
-fn resolve(value: Option<&IntOrString>, of: i32, round_up: bool) -> i32 {
+/// A number of pods, or a part of `of` in percent.
+pub(crate) fn resolve(value: Option<&IntOrString>, of: i32, round_up: bool) -> i32 {
     let percent = match value {
         Some(IntOrString::Int(number)) => return (*number).max(0),
         Some(IntOrString::String(text)) => {
@@ -411,12 +424,16 @@ fn resolve(value: Option<&IntOrString>, of: i32, round_up: bool) -> i32 {
 }
 
 fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
+    let mut text = serde_json::to_vec(template).unwrap_or_default();
+    text.extend(collisions.unwrap_or(0).to_le_bytes());
+    hash_letters(&text)
+}
+
+/// Ten letters that stand for a text.
+pub(crate) fn hash_letters(text: &[u8]) -> String {
     // Vowels and look-alikes are left out, as Kubernetes does, so that no hash spells a word.
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let mut hasher = Sha256::new();
-    hasher.update(serde_json::to_vec(template).unwrap_or_default());
-    hasher.update(collisions.unwrap_or(0).to_le_bytes());
-    hasher.finalize()[..10]
+    Sha256::digest(text)[..10]
         .iter()
         .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
         .collect()
@@ -437,7 +454,7 @@ fn same_template(template: &PodTemplateSpec, set: &ReplicaSet) -> bool {
     ours == other
 }
 
-fn owner(api_version: &str, kind: &str, meta: &ObjectMeta) -> OwnerReference {
+pub(crate) fn owner(api_version: &str, kind: &str, meta: &ObjectMeta) -> OwnerReference {
     OwnerReference {
         api_version: api_version.to_owned(),
         kind: kind.to_owned(),
@@ -491,7 +508,7 @@ fn available(set: &ReplicaSet) -> i32 {
     set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0)
 }
 
-fn phase(pod: &Pod) -> &str {
+pub(crate) fn phase(pod: &Pod) -> &str {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
 }
 
@@ -500,11 +517,11 @@ fn revision(meta: &ObjectMeta) -> i64 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-fn name(meta: &ObjectMeta) -> String {
+pub(crate) fn name(meta: &ObjectMeta) -> String {
     meta.name.clone().unwrap_or_default()
 }
 
-fn count(number: usize) -> i32 {
+pub(crate) fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Spec {
     pub cwd: Option<PathBuf>,
     /// What the container sees where.
     pub mounts: Vec<Mount>,
+    /// Try a private mount namespace.
+    pub private_view: bool,
     /// Paths of this machine that stay visible even below a mount: the program's own installation.
     pub keep: Vec<PathBuf>,
     /// An empty directory for the new root.
@@ -140,6 +142,9 @@ fn run(args: &[String], shim: &Arc<Shim>, socket: UnixStream) -> Result<ExitCode
 
     let view = if spec.mounts.is_empty() {
         View::Plain
+    } else if !spec.private_view {
+        mounts::rewrite(&mut spec);
+        View::Rewritten
     } else {
         match mounts::enter(&spec.mounts, &spec.keep, &spec.scratch) {
             Ok(()) => View::Private,

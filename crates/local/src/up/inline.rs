@@ -1,4 +1,4 @@
-//! Simulated engines as tasks of this process, and the logs of all pods for `kubectl logs`.
+//! Simulated engines and sidecars as tasks of this process, and the logs of all pods for `kubectl logs`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,15 +8,18 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::node::logs::{LogQuery, Logs};
-use crate::node::{EngineCall, EngineLauncher};
+use crate::node::{EngineCall, EngineLauncher, InlineProgram};
 
-/// Runs a simulated engine as a task. Exit codes are those of the program.
+/// Runs a program as a task. Exit codes are those of the program.
 pub(super) fn launcher() -> EngineLauncher {
-    Arc::new(|call: EngineCall| engine(call).boxed())
+    Arc::new(|call: EngineCall| match call.program {
+        InlineProgram::Engine => engine(call).boxed(),
+        InlineProgram::Sidecar => sidecar(call).boxed(),
+    })
 }
 
 async fn engine(call: EngineCall) -> i32 {
-    let EngineCall { argv, env: _, log, ready, mut stop } = call;
+    let EngineCall { program: _, argv, env: _, log, ready, mut stop } = call;
     let say = |text: String| log.line("stderr", &text);
     let (options, ignored) = match sim::Options::from_args(argv) {
         Ok(read) => read,
@@ -27,6 +30,13 @@ async fn engine(call: EngineCall) -> i32 {
     };
     if !ignored.is_empty() {
         say(format!("the simulated engine does nothing about {}", ignored.join(" ")));
+    }
+    if options.headless {
+        say(options.worker_words());
+        ready.send_replace(true);
+        // An error means that the agent is gone, which also is an end.
+        let _ = stop.wait_for(|stop| *stop).await;
+        return 0;
     }
     let host = options.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
     let listener = match TcpListener::bind((host.as_str(), options.port)).await {
@@ -43,6 +53,40 @@ async fn engine(call: EngineCall) -> i32 {
         let _ = stop.wait_for(|stop| *stop).await;
     };
     match sim::serve(options, listener, stopped).await {
+        Ok(()) => 0,
+        Err(error) => {
+            say(format!("error: {error}"));
+            1
+        }
+    }
+}
+
+async fn sidecar(call: EngineCall) -> i32 {
+    let EngineCall { program: _, argv, env: _, log, ready, mut stop } = call;
+    let say = |text: String| log.line("stderr", &text);
+    let options = match relay::sidecar::Options::from_args(&argv) {
+        Ok(options) => options,
+        Err(error) => {
+            say(format!("error: {error}"));
+            return 2;
+        }
+    };
+    let address = options.listen();
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            say(format!("error: cannot listen on {address}: {error}"));
+            return 1;
+        }
+    };
+    say(format!("sidecar on {address}, for the engine at port {}", options.engine_port));
+    ready.send_replace(true);
+    let stopped = async move {
+        // An error means that the agent is gone, which also is an end.
+        let _ = stop.wait_for(|stop| *stop).await;
+        relay::sidecar::DRAIN
+    };
+    match relay::sidecar::serve(options, listener, stopped).await {
         Ok(()) => 0,
         Err(error) => {
             say(format!("error: {error}"));

@@ -26,7 +26,7 @@ pub use cluster::{
     GATEWAY, GATEWAY_CLASS, GATEWAY_CONTROLLER, SYSTEM_NAMESPACE, definitions, objects, reachable,
 };
 pub use folder::FolderError;
-pub use progress::{Progress, Sighting, Step};
+pub use progress::{Progress, Sighting, Stage, Step};
 
 use crate::{gateway, node};
 use folder::Folder;
@@ -34,9 +34,9 @@ use folder::Folder;
 /// Annotation of a CRD: which edition of it this is, so that a start need not compare it.
 const EDITION: &str = "llmisvc.serving.kserve.io/edition";
 
-/// How many writes of a kind a watch may miss before it lists again. Each keeps a version of an object in memory, and
-/// the watches of this machine are never far behind.
-const WATCH_HISTORY: usize = 1_000;
+/// How much of the past is kept of each kind for watches. Those of this machine are never far behind, and one that is
+/// lists again.
+const WATCH_HISTORY_BYTES: usize = 2 * 1024 * 1024;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct Options {
     pub policy: Option<String>,
     /// The program to start for shims and simulated engines: this one.
     pub exe: PathBuf,
+    /// Show volumes in private mount namespaces where the system allows them; see [`node::NodeOptions::private_view`].
+    pub private_view: bool,
     /// How long engines get to end when `up` ends.
     pub grace: Duration,
 }
@@ -345,7 +347,7 @@ fn server_options(folder: &Path, token: &str, logs: Arc<OnceLock<node::logs::Log
             groups: vec!["system:masters".to_owned()],
         }],
         logs: Some(inline::log_source(logs)),
-        log_events: WATCH_HISTORY,
+        log_bytes: WATCH_HISTORY_BYTES,
         admission: admission::hooks(None),
         conversion: admission::conversion(),
         ..apiserver::Options::default()
@@ -374,6 +376,7 @@ fn node_options(options: &Options, folder: &Folder) -> node::NodeOptions {
     node::NodeOptions {
         engine: options.engine,
         speed: options.speed,
+        private_view: options.private_view,
         launcher: Some(inline::launcher()),
         ..node::NodeOptions::new(folder.path().to_owned(), options.exe.clone())
     }

@@ -22,6 +22,7 @@ pub(super) async fn writes(
     while let Some(report) = reports.recv().await {
         let service = format!("{}/{}", report.namespace, report.name);
         let _ = sightings.send(match report.done {
+            operator::Done::Looked => continue,
             operator::Done::Merged(configs) => Sighting::Merged { service, configs },
             operator::Done::Wrote(changes) => {
                 let count = |verb: plan::Verb| changes.iter().filter(|change| change.verb == verb).count();

@@ -73,7 +73,8 @@ struct Service {
     ready: Option<bool>,
     /// Why it is not Ready, since when, and whether that was said.
     complaint: Option<Complaint>,
-    engines: Option<(usize, usize)>,
+    /// What was last said about them.
+    engines: Option<String>,
     url: Option<String>,
     model: String,
 }
@@ -88,9 +89,47 @@ struct Complaint {
 #[derive(Debug)]
 struct Pod {
     service: String,
-    is_engine: bool,
+    role: Option<Role>,
     ready: bool,
+    address: Option<String>,
     says: Option<String>,
+}
+
+/// What an engine's pod does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    /// Prompt and answer.
+    Both,
+    /// Prompts of answers that others give.
+    Prefill,
+    /// Answers to prompts that others computed.
+    Decode,
+    /// A part of what a leader answers.
+    Worker,
+}
+
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Both => "engine",
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// An engine of a service whose prompts and answers are computed apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// `prefill` or `decode`.
+    pub role: &'static str,
+    /// `NAMESPACE/NAME` of the service.
+    pub service: String,
+    /// `NAMESPACE/NAME` of the pod.
+    pub pod: String,
+    /// Its address.
+    pub address: String,
 }
 
 impl Progress {
@@ -154,7 +193,7 @@ impl Progress {
             }
             Sighting::EngineSays { pod, line } => {
                 // A single word is the reason why it waits, which the pods show; a line is what a program said.
-                let line: String = line.trim().chars().take(LONGEST_LINE).collect();
+                let line = readable(&line);
                 let news =
                     |pod: &&mut Pod| !pod.ready && line.contains(' ') && pod.says.as_ref() != Some(&line);
                 if let Some(pod) = self.pods.get_mut(&pod).filter(news) {
@@ -188,37 +227,119 @@ impl Progress {
         names.into_iter().all(|name| self.services.get(name).is_some_and(|s| s.ready == Some(true)))
     }
 
-    /// URL and served model of each service that has a URL, by name.
-    pub fn served(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.services
+    /// Name, URL and served model of each service that is Ready. One without a router has no URL.
+    pub fn served(&self) -> impl Iterator<Item = (&str, Option<&str>, &str)> {
+        let ready = self.services.iter().filter(|(_, service)| service.ready == Some(true));
+        ready.map(|(name, service)| (name.as_str(), service.url.as_deref(), service.model.as_str()))
+    }
+
+    /// The engines that compute prompts, and those that answer, of services that do both apart.
+    pub fn stages(&self) -> Vec<Stage> {
+        let mut stages: Vec<Stage> = self
+            .pods
             .iter()
-            .filter_map(|(name, s)| Some((name.as_str(), s.url.as_deref()?, s.model.as_str())))
+            .filter_map(|(name, pod)| {
+                let role = pod.role.filter(|role| matches!(role, Role::Prefill | Role::Decode))?;
+                Some(Stage {
+                    role: role.word(),
+                    service: pod.service.clone(),
+                    pod: name.clone(),
+                    address: pod.address.clone()?,
+                })
+            })
+            .collect();
+        stages.sort_by(|a, b| (&a.service, b.role, &a.pod).cmp(&(&b.service, a.role, &b.pod)));
+        stages
     }
 
     fn engines(&mut self, service: &str, at: Duration) -> Option<Step> {
-        let engines = self.pods.values().filter(|pod| pod.is_engine && pod.service == service);
-        let count = engines.fold((0, 0), |(ready, all), pod| (ready + usize::from(pod.ready), all + 1));
+        let mut counts: BTreeMap<Role, (usize, usize)> = BTreeMap::new();
+        for pod in self.pods.values().filter(|pod| pod.service == service) {
+            let Some(role) = pod.role else { continue };
+            let count = counts.entry(role).or_default();
+            *count = (count.0 + usize::from(pod.ready), count.1 + 1);
+        }
         let known = self.services.get_mut(service)?;
-        if known.engines == Some(count) || count.1 == 0 {
+        let alone = counts.len() == 1;
+        let parts: Vec<String> = counts
+            .into_iter()
+            .map(|(role, count)| {
+                let word =
+                    if alone && role == Role::Both { String::new() } else { format!("{} ", role.word()) };
+                match count {
+                    (0, all) => format!("{word}{all} starting"),
+                    (ready, all) => format!("{word}{ready} of {all} ready"),
+                }
+            })
+            .collect();
+        let text = parts.join(", ");
+        if text.is_empty() || known.engines.as_ref() == Some(&text) {
             return None;
         }
-        known.engines = Some(count);
-        let text = match count {
-            (0, all) => format!("{all} starting"),
-            (ready, all) => format!("{ready} of {all} ready"),
-        };
+        known.engines = Some(text.clone());
         Some(Step { at, service: Some(service.to_owned()), step: "engines", text })
     }
+}
+
+/// A line of an engine's log without colours and the time, which the step has already, and not longer than is read.
+fn readable(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut chars = line.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            // ESC [ … letter: a colour.
+            '\u{1b}' => drop(chars.by_ref().find(char::is_ascii_alphabetic)),
+            char if char.is_control() => plain.push(' '),
+            char => plain.push(char),
+        }
+    }
+    let mut words = plain.split_whitespace().peekable();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next_if(|word| is_time(word) || is_level(word)) {
+        if !is_time(word) {
+            kept.push(word);
+        }
+    }
+    kept.extend(words);
+    let line = kept.join(" ");
+    if line.chars().count() <= LONGEST_LINE {
+        return line;
+    }
+    let start: String = line.chars().take(LONGEST_LINE - 1).collect();
+    format!("{}…", start.trim_end())
+}
+
+/// `2026-11-28T15:00:00.5Z`, `11-28`, `15:00:00,123`; not an address with its port.
+fn is_time(word: &str) -> bool {
+    word.len() >= 5
+        && word.starts_with(|first: char| first.is_ascii_digit())
+        && word.contains(['-', ':'])
+        && word.matches('.').count() < 2
+        && word.chars().all(|char| char.is_ascii_digit() || "-:.,+TZ".contains(char))
+}
+
+fn is_level(word: &str) -> bool {
+    matches!(word, "TRACE" | "DEBUG" | "INFO" | "WARN" | "WARNING" | "ERROR" | "CRITICAL")
 }
 
 fn pod(object: &Value) -> Option<Pod> {
     let labels = &object["metadata"]["labels"];
     let namespace = object["metadata"]["namespace"].as_str()?;
     let service = format!("{namespace}/{}", labels["app.kubernetes.io/name"].as_str()?);
+    let component = labels["app.kubernetes.io/component"].as_str().unwrap_or_default();
+    let role = if labels["kserve.io/component"] == "workload" || component == "llminferenceservice-workload" {
+        match labels["llm-d.ai/role"].as_str() {
+            Some("prefill") => Some(Role::Prefill),
+            Some("decode") => Some(Role::Decode),
+            _ => Some(Role::Both),
+        }
+    } else {
+        component.starts_with("llminferenceservice-workload-worker").then_some(Role::Worker)
+    };
     Some(Pod {
         service,
-        is_engine: labels["app.kubernetes.io/component"] == "llminferenceservice-workload"
-            || labels["kserve.io/component"] == "workload",
+        role,
+        address: object["status"]["podIP"].as_str().map(str::to_owned),
         ready: condition(&object["status"], "Ready").is_some_and(|c| c["status"] == "True"),
         says: None,
     })
@@ -230,8 +351,8 @@ fn full_name(object: &Value) -> String {
 }
 
 fn served_model(service: &Value) -> String {
-    let spec = &service["spec"]["model"]["name"];
-    spec.as_str().or_else(|| service["metadata"]["name"].as_str()).unwrap_or_default().to_owned()
+    let name = crate::model::main_name(&service["spec"], &service["status"]);
+    name.or_else(|| service["metadata"]["name"].as_str()).unwrap_or_default().to_owned()
 }
 
 fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
@@ -300,7 +421,48 @@ mod tests {
         assert!(progress.all_ready([&"default/x".to_owned()]));
         assert_eq!(
             progress.served().next(),
-            Some(("default/x", "http://127.0.0.1:8080/default/x", "acme/x"))
+            Some(("default/x", Some("http://127.0.0.1:8080/default/x"), "acme/x"))
+        );
+    }
+
+    #[test]
+    fn a_service_with_stages_says_which_engine_does_what() {
+        let mut progress = Progress::default();
+        progress.observe(Sighting::Service(service("False", "")), Duration::ZERO);
+        let pod = |name: &str, role: &str, ready: &str| {
+            let mut pod = engine(name, ready);
+            pod["metadata"]["labels"]["llm-d.ai/role"] = json!(role);
+            pod["status"]["podIP"] = json!(format!("127.1.1.{}", name.len()));
+            Sighting::Pod(pod)
+        };
+        let mut worker = engine("decode-0-1", "True");
+        worker["metadata"]["labels"] = json!({
+            "app.kubernetes.io/name": "x", "app.kubernetes.io/component": "llminferenceservice-workload-worker",
+        });
+        let said: Vec<String> = [
+            pod("decode-0", "decode", "False"),
+            pod("prefill", "prefill", "False"),
+            pod("decode-0", "decode", "True"),
+            Sighting::Pod(worker),
+        ]
+        .into_iter()
+        .flat_map(|sighting| progress.observe(sighting, Duration::ZERO))
+        .map(|step| step.text)
+        .collect();
+        assert_eq!(
+            said,
+            [
+                "decode 1 starting",
+                "prefill 1 starting, decode 1 starting",
+                "prefill 1 starting, decode 1 of 1 ready",
+                "prefill 1 starting, decode 1 of 1 ready, worker 1 of 1 ready",
+            ]
+        );
+        let stages: Vec<(&str, String)> =
+            progress.stages().into_iter().map(|stage| (stage.role, stage.pod)).collect();
+        assert_eq!(
+            stages,
+            [("prefill", "default/prefill".to_owned()), ("decode", "default/decode-0".to_owned())]
         );
     }
 
@@ -312,5 +474,33 @@ mod tests {
         let said = progress.complaints(Duration::from_secs(4));
         assert_eq!(said[0].text, "Unschedulable: m");
         assert_eq!(progress.complaints(Duration::from_secs(9)), [], "once");
+    }
+
+    #[test]
+    fn an_engines_line_is_told_without_its_time_and_what_is_cut_off_is_seen() {
+        assert_eq!(
+            readable(
+                "\u{1b}[2m2026-11-28T15:00:00.123456Z\u{1b}[0m \u{1b}[32m INFO\u{1b}[0m listening on 127.0.0.1:8000\n"
+            ),
+            "INFO listening on 127.0.0.1:8000"
+        );
+        assert_eq!(
+            readable("INFO 11-28 15:00:00 [weights.py:9] 3 of 8 shards"),
+            "INFO [weights.py:9] 3 of 8 shards"
+        );
+        assert_eq!(readable("127.0.0.1:8000 is in use"), "127.0.0.1:8000 is in use");
+        let long = readable(&"word ".repeat(99));
+        assert!(long.ends_with("word…") && long.chars().count() <= LONGEST_LINE, "{long}");
+    }
+
+    #[test]
+    fn a_model_that_a_config_names_is_told_by_that_name() {
+        let mut service = service("True", "");
+        service["spec"] = json!({"baseRefs": [{"name": "model"}]});
+        service["status"]["addresses"] = json!([{"models": [{"name": "publishers/default/models/acme/y"}]},
+                                                {"models": [{"name": "acme/y"}]}]);
+        let mut progress = Progress::default();
+        progress.observe(Sighting::Service(service), Duration::ZERO);
+        assert_eq!(progress.served().next().map(|(_, _, model)| model), Some("acme/y"));
     }
 }

@@ -3,44 +3,60 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use kube::api::{Api, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 /// Reason of every condition that is taken back.
 const REASON: &str = "Restarted";
+/// Label of the pods of a LeaderWorkerSet.
+const GROUP_SET: &str = "leaderworkerset.sigs.k8s.io/name";
 /// Writes at once: enough to fill the store's group commits.
 const AT_ONCE: usize = 64;
 
 /// Changes a status in place.
 type TakeBack = fn(&mut Value);
 
-/// Takes back what pods, Deployments and services said about engines that ran.
+/// Takes back what pods, Deployments, LeaderWorkerSets and services said about engines that ran. Pods of groups go: their
+/// containers would be started again, and then their groups made anew.
 ///
 /// # Errors
 /// The API server does not answer.
 pub(super) async fn forget(client: &kube::Client) -> Result<(), kube::Error> {
-    let kinds: [(&str, &str, &str, TakeBack); 3] = [
+    let kinds: [(&str, &str, &str, TakeBack); 4] = [
         ("", "v1", "Pod", pod),
         ("apps", "v1", "Deployment", deployment),
+        ("leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet", deployment),
         ("serving.kserve.io", "v1alpha2", "LLMInferenceService", service),
     ];
     for (group, version, kind, take_back) in kinds {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        let objects = all.list(&ListParams::default()).await?.items;
+        let objects = match all.list(&ListParams::default()).await {
+            Ok(objects) => objects.items,
+            // Somebody has taken the definition away.
+            Err(kube::Error::Api(error)) if error.code == 404 => continue,
+            Err(error) => return Err(error),
+        };
         let writes = objects.into_iter().filter_map(|mut object| {
+            let is_of_group =
+                object.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(GROUP_SET));
             let status = object.data.get_mut("status")?;
             let before = status.clone();
             take_back(status);
-            if *status == before {
+            if *status == before && !is_of_group {
                 return None;
             }
             object.metadata.managed_fields = None;
             let namespace = object.metadata.namespace.clone().unwrap_or_default();
             let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
             let name = object.metadata.name.clone().unwrap_or_default();
-            Some(async move { api.replace_status(&name, &PostParams::default(), &object).await.map(drop) })
+            Some(async move {
+                if is_of_group {
+                    return api.delete(&name, &DeleteParams::default().grace_period(0)).await.map(drop);
+                }
+                api.replace_status(&name, &PostParams::default(), &object).await.map(drop)
+            })
         });
         let mut running = iter(writes).buffer_unordered(AT_ONCE);
         while let Some(written) = running.next().await {

@@ -39,7 +39,7 @@ async fn when_the_agent_dies_its_containers_die_with_all_they_started() {
     let script = "setsid sleep 1000 & echo $!; exec sleep 1001";
     let text = json!({
         "argv": ["sh", "-c", script], "env": {"PATH": std::env::var("PATH").expect("a PATH")}, "cwd": null,
-        "mounts": [], "keep": [], "scratch": directory.path().join("root"),
+        "mounts": [], "private_view": true, "keep": [], "scratch": directory.path().join("root"),
     });
     std::fs::write(&spec, text.to_string()).expect("written");
     let (ours, theirs) = UnixStream::pair().expect("a pair");

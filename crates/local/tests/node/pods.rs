@@ -102,6 +102,63 @@ async fn volumes_are_where_the_container_expects_them_and_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_lies_in_tmp_itself_is_not_hidden_by_a_volume_there() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut machine = Machine::start().await;
+    // A copy: of a script the interpreter would be the program.
+    let program = tempfile::Builder::new().prefix("llmisvc-test-").tempfile_in("/tmp").expect("a file");
+    std::fs::copy("/bin/sh", program.path()).expect("a copy");
+    std::fs::set_permissions(program.path(), std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let program = program.into_temp_path();
+    let extra = json!({
+        "restartPolicy": "Never",
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "container": {
+            "command": [program.to_str(), "-c", "ls /tmp | grep -v llmisvc-test-; echo here"],
+            "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        },
+    });
+    machine.script("tmp", "", extra).await;
+    let pod = machine.wait_pod("tmp", "an end", |pod| exit_code(pod).is_some()).await;
+    assert_eq!(exit_code(&pod), Some(0), "{}", machine.log("tmp", "main", false).await);
+    assert_eq!(
+        machine.log("tmp", "main", false).await,
+        "here\n",
+        "nothing else of the machine's /tmp is shown"
+    );
+    machine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_mount_namespace_a_container_finds_its_volumes_by_rewritten_paths() {
+    let mut machine = Machine::start().await;
+    machine.restart(|options| options.private_view = false).await;
+    machine.config_map("files", json!({"a.txt": "alpha"})).await;
+    let extra = json!({
+        "restartPolicy": "Never",
+        "volumes": [{"name": "files", "configMap": {"name": "files"}}, {"name": "work", "emptyDir": {}}],
+        "container": {
+            "command": ["sh", "-c", "cat /llmisvc-test/files/a.txt; pwd; echo $WORK; echo x > $WORK/note"],
+            "env": [{"name": "WORK", "value": "/llmisvc-test/work"}],
+            "workingDir": "/llmisvc-test/work",
+            "volumeMounts": [
+                {"name": "files", "mountPath": "/llmisvc-test/files"},
+                {"name": "work", "mountPath": "/llmisvc-test/work"},
+            ],
+        },
+    });
+    machine.script("rewritten", "", extra).await;
+    let pod = machine.wait_pod("rewritten", "an end", |pod| exit_code(pod).is_some()).await;
+    let log = machine.log("rewritten", "main", false).await;
+    assert_eq!(exit_code(&pod), Some(0), "{log}");
+    let work = machine.data.join("pods/default/rewritten/.volumes/work");
+    assert_eq!(log, format!("alpha{0}\n{0}\n", work.display()));
+    assert_eq!(std::fs::read_to_string(work.join("note")).expect("a note"), "x\n");
+    assert_eq!(machine.node().view(), Some(local::node::View::Rewritten));
+    machine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn init_containers_run_in_order_before_the_others() {
     let mut machine = Machine::start().await;
     let mounts = json!([{"name": "work", "mountPath": "/llmisvc-work"}]);

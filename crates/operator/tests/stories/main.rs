@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot do fails it")]
 
 mod configs;
+mod replay;
 mod services;
 mod trouble;
 mod world;

@@ -58,6 +58,31 @@ async fn a_service_becomes_children_and_is_ready_when_they_are() {
 }
 
 #[tokio::test]
+async fn a_new_service_costs_few_requests_and_few_passes() {
+    let world = World::start().await;
+    served(&world, "demo", json!({"router": routed()})).await;
+    // One event each for eleven children and the certificate, and for its second version: users see them.
+    let is_event = |request: &String| request.contains(" events");
+    let (events, others): (Vec<_>, Vec<_>) = world.writes().into_iter().partition(is_event);
+    assert_eq!(events.len(), 13, "{events:#?}");
+    assert!(others.len() <= 16, "{} requests: {others:#?}", others.len());
+    let passes = world.passes("demo");
+    assert!(passes <= 6, "{passes} passes: {others:#?}");
+
+    world.forget();
+    world.report_available("demo-kserve").await;
+    world.report_available("demo-kserve-router-scheduler").await;
+    world.report("HTTPRoute", TEAM, "demo-kserve-route", accepted()).await;
+    world.report("InferencePool", TEAM, "demo-inference-pool", accepted()).await;
+    world.until("LLMInferenceService", "demo", |it| says(it, "Ready", "True")).await;
+    world.settle().await;
+    let (events, others): (Vec<_>, Vec<_>) = world.writes().into_iter().partition(is_event);
+    assert_eq!(events.len(), 1, "{events:#?}");
+    assert!(others.iter().all(|request| request == "PUT llminferenceservices/demo/status"), "{others:#?}");
+    assert!(others.len() <= 4, "a write for each report at most: {others:#?}");
+}
+
+#[tokio::test]
 async fn a_service_that_is_as_wanted_costs_no_write_and_neither_does_a_restart() {
     let mut world = World::start().await;
     served(&world, "demo", json!({"router": routed()})).await;
@@ -142,6 +167,49 @@ async fn a_stopped_service_has_no_children_and_gets_them_back() {
     world.change("LLMInferenceService", "demo", stop(Value::Null)).await;
     world.until("Deployment", "demo-kserve", |it| it["spec"].is_object()).await;
     world.until("HTTPRoute", "demo-kserve-route", |it| it["spec"].is_object()).await;
+}
+
+#[tokio::test]
+async fn devices_that_are_no_longer_asked_for_are_given_back() {
+    let world = World::start().await;
+    let asks = |class: Value| json!({"metadata": {"annotations": {"serving.kserve.io/exp-dra-device-class": class}}});
+    let mut demo = service("demo", json!({}));
+    demo["metadata"]["annotations"] = asks(json!("gpu.example.com"))["metadata"]["annotations"].clone();
+    world.put(demo).await;
+    world.until("ResourceClaimTemplate", "demo-managed-dra", |it| it["spec"].is_object()).await;
+    world.settle().await;
+    world.forget();
+    world.settle().await;
+    assert_eq!(world.child_writes(), [""; 0], "a template that is there is not written again");
+    world.change("LLMInferenceService", "demo", asks(Value::Null)).await;
+    world.until_gone("ResourceClaimTemplate", "demo-managed-dra").await;
+}
+
+#[tokio::test]
+async fn a_member_of_a_group_goes_when_no_other_route_leads_to_it() {
+    let world = World::start().await;
+    let router = json!({"route": {"group": "g", "weight": 1}, "gateway": {}, "scheduler": {}});
+    for name in ["a", "b"] {
+        served(&world, name, json!({"router": router})).await;
+    }
+    for name in ["a", "b"] {
+        world.report_available(&format!("{name}-kserve")).await;
+        world.report_available(&format!("{name}-kserve-router-scheduler")).await;
+        world.report("HTTPRoute", TEAM, &format!("{name}-kserve-route"), accepted()).await;
+        world.report("InferencePool", TEAM, &format!("{name}-inference-pool"), accepted()).await;
+    }
+    let leads_to_a = |route: &Value| route["spec"].to_string().contains("a-inference-pool");
+    world.until("HTTPRoute", "b-kserve-route", leads_to_a).await;
+    world.settle().await;
+    world.forget();
+    world.delete("LLMInferenceService", "a").await;
+    world.until_gone("LLMInferenceService", "a").await;
+    let writes = world.writes();
+    let place = |write: &str| {
+        writes.iter().position(|one| one == write).unwrap_or_else(|| panic!("no {write} in {writes:#?}"))
+    };
+    assert!(place("PATCH httproutes/b-kserve-route") < place("PATCH llminferenceservices/a"), "{writes:#?}");
+    assert!(!leads_to_a(&world.get("HTTPRoute", "b-kserve-route").await.unwrap()));
 }
 
 #[tokio::test]

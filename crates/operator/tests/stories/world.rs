@@ -21,7 +21,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// The namespace of every service here.
@@ -48,12 +48,17 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("gateway.networking.k8s.io", "v1", "Gateway", "gateways", true),
     ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes", true),
     ("inference.networking.k8s.io", "v1", "InferencePool", "inferencepools", true),
+    ("inference.networking.x-k8s.io", "v1alpha2", "InferencePool", "inferencepools", true),
+    ("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", true),
+    ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", true),
+    ("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", true),
     ("leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet", "leaderworkersets", true),
 ];
 
 pub(crate) struct World {
     client: Client,
     tap: Tap,
+    passes: Arc<Mutex<HashMap<String, usize>>>,
     running: Option<(watch::Sender<bool>, JoinHandle<()>)>,
     markers: AtomicUsize,
 }
@@ -70,7 +75,8 @@ impl World {
         let tap = Tap { server: server.clone(), log: Arc::default() };
         let client = Client::new(server.clone(), TEAM);
         tokio::spawn(async move { server.run_collector().await });
-        let mut world = World { client, tap, running: None, markers: AtomicUsize::new(0) };
+        let mut world =
+            World { client, tap, passes: Arc::default(), running: None, markers: AtomicUsize::new(0) };
         for definition in
             definitions().into_iter().filter(|definition| definition["metadata"]["name"] != absent)
         {
@@ -95,7 +101,22 @@ impl World {
         let (stop, stopping) = watch::channel(false);
         let client = Client::new(self.tap.clone(), TEAM);
         let options = operator::Options { concurrency: 1, ..operator::Options::default() };
-        self.running = Some((stop, tokio::spawn(operator::run(client, options, None, stopping))));
+        let (reports, mut reported) = mpsc::unbounded_channel::<operator::Report>();
+        let passes = self.passes.clone();
+        let operator = operator::run(client, options, Some(reports), stopping);
+        let counting = async move {
+            while let Some(report) = reported.recv().await {
+                if matches!(report.done, operator::Done::Looked) {
+                    *passes.lock().unwrap().entry(report.name).or_default() += 1;
+                }
+            }
+        };
+        self.running = Some((
+            stop,
+            tokio::spawn(async move {
+                tokio::join!(operator, counting);
+            }),
+        ));
     }
 
     /// Ends the operator, which ends its passes first, and starts another that remembers nothing.
@@ -161,6 +182,23 @@ impl World {
     pub(crate) async fn get(&self, kind: &str, name: &str) -> Option<Value> {
         let object = self.api(kind, TEAM).get_opt(name).await.unwrap()?;
         Some(serde_json::to_value(object).unwrap())
+    }
+
+    /// Everything that the cluster holds, as `kubectl get -o yaml --show-managed-fields` would give it.
+    pub(crate) async fn dump(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        for (group, version, kind, plural, _) in KINDS {
+            let gvk = GroupVersionKind::gvk(group, version, kind);
+            let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+            for object in api.list(&ListParams::default()).await.unwrap() {
+                let mut object = serde_json::to_value(object).unwrap();
+                object["apiVersion"] = json!(resource.api_version);
+                object["kind"] = json!(kind);
+                all.push(object);
+            }
+        }
+        all
     }
 
     /// All names of a kind in the team's namespace.
@@ -233,7 +271,8 @@ impl World {
         }
     }
 
-    /// What the operator wrote since the last [`World::forget`], as `METHOD plural/name`.
+    /// What the operator asked of single objects since the last [`World::forget`], as `METHOD plural/name`: nearly always a
+    /// write, for it reads from its watches.
     pub(crate) fn writes(&self) -> Vec<String> {
         let log = self.tap.log.lock().unwrap();
         log.writes.iter().filter(|write| !write.contains("/marker-")).cloned().collect()
@@ -245,7 +284,13 @@ impl World {
         self.writes().into_iter().filter(|write| !own(write)).collect()
     }
 
+    /// How often the operator has looked at that service since the last [`World::forget`].
+    pub(crate) fn passes(&self, name: &str) -> usize {
+        self.passes.lock().unwrap().get(name).copied().unwrap_or_default()
+    }
+
     pub(crate) fn forget(&self) {
+        self.passes.lock().unwrap().clear();
         self.tap.log.lock().unwrap().writes.clear();
     }
 
@@ -370,7 +415,7 @@ fn surroundings() -> Vec<Value> {
     ]
 }
 
-/// The API server as the operator reaches it: every write is noted, and fails if that was asked for.
+/// The API server as the operator reaches it: every request but lists and watches is noted, and fails if that was asked for.
 #[derive(Clone)]
 struct Tap {
     server: ApiServer,
@@ -393,8 +438,9 @@ impl tower::Service<Request<kube::client::Body>> for Tap {
     }
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
-        if request.method() != Method::GET {
-            let write = format!("{} {}", request.method(), resource(request.uri().path()));
+        let resource = resource(request.uri().path());
+        if request.method() != Method::GET || resource.contains('/') {
+            let write = format!("{} {resource}", request.method());
             let mut log = self.log.lock().unwrap();
             let fault = log.faults.remove(&write);
             log.writes.push(write);

@@ -25,6 +25,9 @@ pub(crate) mod names {
     pub(crate) const TOKENIZER_READY: &str = "TokenizerReady";
     pub(crate) const GROUP_READY: &str = "GroupReady";
     pub(crate) const GROUP_DEGRADED: &str = "GroupDegraded";
+    pub(crate) const MONITORS_READY: &str = "MonitorsReady";
+    /// KServe's advice about the cluster's version, which we do not know.
+    pub(crate) const OCI_IMAGE_VOLUME_COMPATIBLE: &str = "OciImageVolumeCompatible";
 
     /// What `Ready` depends on.
     pub(crate) const DEPENDENTS: [&str; 3] = [PRESETS_COMBINED, WORKLOADS_READY, ROUTER_READY];
@@ -37,6 +40,8 @@ pub(crate) mod names {
         SCALING_READY,
         PREFILL_SCALING_READY,
     ];
+    /// [`WORKLOADS`] without their autoscalers.
+    pub(crate) const UNSCALED_WORKLOADS: &[&str] = WORKLOADS.split_at(4).0;
     /// What `RouterReady` is made of, in the order in which a failure counts.
     pub(crate) const ROUTER: [&str; 5] =
         [GATEWAYS_READY, HTTP_ROUTES_READY, INFERENCE_POOL_READY, SCHEDULER_WORKLOAD_READY, TOKENIZER_READY];

@@ -50,6 +50,10 @@ pub(super) fn events(
     {
         events.push(warning("Error", format!("Reconciliation failed: {failure}")));
     }
+    let lacking = lacking_autoscaler(after);
+    if lacking.is_some() && (is_new || lacking != lacking_autoscaler(before)) {
+        events.push(warning("ScalingCRDNotFound", lacking.unwrap_or_default()));
+    }
     let diverges = message_of(after, names::GROUP_DEGRADED);
     if diverges.is_some() && diverges != message_of(before, names::GROUP_DEGRADED) {
         let group =
@@ -97,6 +101,13 @@ fn unreadable(after: &LLMInferenceServiceStatus) -> Option<String> {
         .iter()
         .find(|condition| condition.reason.as_deref().is_some_and(|reason| reasons.contains(&reason)))?;
     condition.message.clone()
+}
+
+/// What is said of an autoscaler whose kind the cluster does not have.
+fn lacking_autoscaler(status: &LLMInferenceServiceStatus) -> Option<String> {
+    let mut conditions = status.conditions.iter();
+    let found = conditions.find(|condition| condition.reason.as_deref() == Some("ScalingCRDNotFound"))?;
+    found.message.clone()
 }
 
 fn message_of<'s>(status: &'s LLMInferenceServiceStatus, name: &str) -> Option<&'s str> {

@@ -44,6 +44,7 @@ pub fn judge(
     if before.observed_generation.is_some() && before.observed_generation != generation {
         ledger.observe_new_generation();
     }
+    ledger.clear(names::OCI_IMAGE_VOLUME_COMPATIBLE);
     let sight = Sight { facts, seen };
     status.annotations = compose::pins(facts);
     match composed {
@@ -51,7 +52,7 @@ pub fn judge(
             status.applied_configs = merged.applied_configs.iter().map(applied).collect();
             ledger.mark_true(names::PRESETS_COMBINED);
             if is_stopped(facts) {
-                stop(&mut ledger, &mut status);
+                stop(facts, &mut ledger, &mut status);
             } else {
                 let subject = Subject::new(merged, facts);
                 run(&subject, sight, plan, &mut ledger, &mut status);
@@ -60,7 +61,7 @@ pub fn judge(
         Err(error) if is_stopped(facts) => {
             let message = format!("Service is stopped with warning: {error}");
             ledger.mark_false(names::PRESETS_COMBINED, "Stopped", &message);
-            stop(&mut ledger, &mut status);
+            stop(facts, &mut ledger, &mut status);
         }
         Err(error) => {
             status.applied_configs = error.applied_configs().iter().map(applied).collect();
@@ -72,6 +73,26 @@ pub fn judge(
     status.conditions = ledger.finish();
     let events = events::events(facts, plan, seen, composed.err(), &before, &status);
     Judged { status, events }
+}
+
+/// The status of a service that is being deleted and waits for a member of its group to take it out of its route.
+pub fn judge_awaiting(
+    facts: &Facts,
+    member: &str,
+    previous: Option<&LLMInferenceServiceStatus>,
+    now: Timestamp,
+) -> LLMInferenceServiceStatus {
+    let mut status = previous.cloned().unwrap_or_default();
+    let mut ledger = Ledger::new(&status.conditions, now);
+    ledger.mark_false(
+        names::GROUP_READY,
+        "FinalizationPending",
+        &format!("waiting for member {member} to remove backendRef before deletion"),
+    );
+    let generation = facts.service.pointer("/metadata/generation").and_then(Value::as_i64);
+    status.observed_generation = generation.or(status.observed_generation);
+    status.conditions = ledger.finish();
+    status
 }
 
 /// Where live objects are looked up: what was seen, then the facts.
@@ -127,16 +148,20 @@ fn applied(config: &compose::AppliedConfig) -> AppliedConfig {
 }
 
 /// A stopped service says so on every condition, even of parts it never had. Its URL stays.
-fn stop(ledger: &mut Ledger, status: &mut LLMInferenceServiceStatus) {
+fn stop(facts: &Facts, ledger: &mut Ledger, status: &mut LLMInferenceServiceStatus) {
     for name in names::STOPPABLE {
         ledger.mark_false(name, "Stopped", "Service is stopped");
     }
-    for name in
-        [names::SCALING_READY, names::PREFILL_SCALING_READY, names::GROUP_READY, names::GROUP_DEGRADED]
-    {
+    for name in [
+        names::SCALING_READY,
+        names::PREFILL_SCALING_READY,
+        names::GROUP_READY,
+        names::GROUP_DEGRADED,
+        names::MONITORS_READY,
+    ] {
         ledger.clear(name);
     }
-    workloads::roll_up(ledger);
+    workloads::roll_up(ledger, facts.one_machine);
     router::roll_up(ledger);
     status.router = None;
     status.workloads = None;
@@ -160,12 +185,17 @@ fn run(
     if let Some(failure) = failure.as_ref().filter(|failure| failure.part < Part::Scheduler) {
         ledger.mark_false(&failure.condition, &failure.reason, &failure.message);
     }
-    workloads::roll_up(ledger);
+    workloads::roll_up(ledger, subject.facts.one_machine);
     if failed.is_some_and(|failed| failed < Part::Scheduler) {
         return;
     }
     let judged = router::judge(subject, sight, ledger, status, failure.as_ref());
     router::roll_up(ledger);
+    // A service without monitors serves all the same.
+    match failure.as_ref().filter(|failure| failure.part == Part::Monitors) {
+        Some(failure) => ledger.mark_false(&failure.condition, &failure.reason, &failure.message),
+        None => ledger.clear(names::MONITORS_READY),
+    }
     if judged {
         status.workloads = Some(workloads::observe(subject, sight));
     }
@@ -231,6 +261,7 @@ fn apply_failure(plan: &Plan, key: &ObjectKey, message: &str) -> Failure {
             "HTTPRouteReconcileError",
             format!("Failed to reconcile HTTPRoute: {text}"),
         ),
+        Part::Monitors => (names::MONITORS_READY, "ReconcileMonitorsError", text),
     };
     Failure {
         part,

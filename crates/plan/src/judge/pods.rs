@@ -33,19 +33,34 @@ pub(super) fn cause(subject: &Subject, sight: Sight, components: &[&str]) -> Opt
         })
         .collect();
     pods.sort_by_key(|pod| pod["metadata"]["name"].as_str());
-    pods.iter().find_map(|pod| pod_cause(pod)).or_else(|| pods.iter().find_map(|pod| progress(pod)))
+    // A pod that has ended for good is the past of those that came for it.
+    let (ended, living): (Vec<&Value>, Vec<&Value>) =
+        pods.into_iter().partition(|pod| pod["status"]["phase"] == "Failed");
+    let living_cause = || living.iter().find_map(|pod| pod_cause(pod));
+    let ended_cause = || ended.iter().find_map(|pod| failure(pod).or_else(|| pod_cause(pod)));
+    living_cause().or_else(|| living.iter().find_map(|pod| progress(pod))).or_else(ended_cause)
+}
+
+/// A pod that was ended from outside, such as by eviction.
+fn failure(pod: &Value) -> Option<(String, String)> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let reason = pod["status"]["reason"].as_str().filter(|reason| !reason.is_empty())?;
+    let message = pod["status"]["message"].as_str().unwrap_or_default();
+    Some((reason.to_owned(), format!("pod {name}: {}", last_line(message))))
 }
 
 fn pod_cause(pod: &Value) -> Option<(String, String)> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-    let unschedulable = list(&pod["status"]["conditions"]).find(|condition| {
-        condition["type"] == "PodScheduled"
-            && condition["status"] == "False"
-            && condition["reason"] == "Unschedulable"
-    });
-    if let Some(condition) = unschedulable {
-        let message = condition["message"].as_str().unwrap_or_default();
-        return Some(("Unschedulable".to_owned(), format!("pod {name}: {message}")));
+    let unplaced = list(&pod["status"]["conditions"])
+        .filter(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False")
+        .find_map(|condition| {
+            let reason = condition["reason"].as_str()?;
+            let message = condition["message"].as_str().unwrap_or_default();
+            // A gate is held by a queue that waits for room.
+            matches!(reason, "Unschedulable" | "SchedulingGated").then_some((reason, message))
+        });
+    if let Some((reason, message)) = unplaced {
+        return Some((reason.to_owned(), format!("pod {name}: {message}")));
     }
     let statuses = &pod["status"];
     list(&statuses["initContainerStatuses"])

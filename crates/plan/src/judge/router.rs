@@ -11,7 +11,7 @@ use kinds::inference;
 use serde_json::Value;
 
 use super::conditions::{Ledger, names};
-use super::workloads::{conditions, mark, rollout_verdict};
+use super::workloads::{conditions, explained, is_outdated, is_stale, mark, rollout_verdict};
 use super::{Sight, urls};
 use crate::router::{
     external_pool, group, managed_scheduler, picker, pool, route, route_refs, scheduler, tokenizer,
@@ -83,18 +83,26 @@ fn judge_picker(subject: &Subject, sight: Sight, ledger: &mut Ledger) {
         (
             names::SCHEDULER_WORKLOAD_READY,
             managed_scheduler(subject).map(|_| picker::deployment_name(subject)),
+            pool::COMPONENT,
         ),
-        (names::TOKENIZER_READY, tokenizer::is_wanted(subject).then(|| tokenizer::name(subject))),
+        (
+            names::TOKENIZER_READY,
+            tokenizer::is_wanted(subject).then(|| tokenizer::name(subject)),
+            tokenizer::COMPONENT,
+        ),
     ];
-    for (condition, name) in parts {
+    for (condition, name, component) in parts {
         let Some(name) = name else {
             ledger.clear(condition);
             continue;
         };
         let live = sight.get("apps/v1", "Deployment", Some(subject.namespace), &name);
         // Standby pickers are never ready, so one that answers is enough.
-        let available = live.and_then(|live| live["status"]["availableReplicas"].as_i64()).unwrap_or(0) > 0;
-        mark(ledger, condition, if available { Ok(()) } else { rollout_verdict(live, ROLLING_OUT) });
+        let present = live.filter(|live| !is_outdated(live));
+        let available =
+            present.and_then(|live| live["status"]["availableReplicas"].as_i64()).unwrap_or(0) > 0;
+        let verdict = if available { Ok(()) } else { rollout_verdict(live, ROLLING_OUT) };
+        mark(ledger, condition, explained(verdict, subject, sight, &[component]));
     }
 }
 
@@ -292,7 +300,6 @@ fn pool_problem(
     gateways: &BTreeSet<(String, String)>,
     namespace: &str,
 ) -> Result<(), Option<String>> {
-    let generation = pool.pointer("/metadata/generation").and_then(Value::as_i64);
     let parents = pool["status"]["parents"].as_array().or_else(|| pool["status"]["parent"].as_array());
     let parents = parents.map(Vec::as_slice).unwrap_or_default();
     if gateways.is_empty() {
@@ -313,7 +320,7 @@ fn pool_problem(
             .flatten()
             .find(|condition| condition["type"] == "Accepted");
         let Some(accepted) = accepted else { return Err(None) };
-        if accepted["status"] != "True" || is_stale(accepted, generation) {
+        if accepted["status"] != "True" || is_stale(accepted, pool) {
             problem = problem.or(Some(format!("Accepted={}", described(accepted))));
         }
     }
@@ -338,10 +345,13 @@ fn judge_gateways(subject: &Subject, sight: Sight, ledger: &mut Ledger, routes: 
         .iter()
         .filter(|(namespace, name)| {
             let gateway = sight.get(API_VERSION, "Gateway", Some(namespace), name);
-            !gateway
-                .into_iter()
-                .flat_map(conditions)
-                .any(|condition| condition["type"] == "Programmed" && condition["status"] == "True")
+            !gateway.is_some_and(|gateway| {
+                conditions(gateway).any(|condition| {
+                    condition["type"] == "Programmed"
+                        && condition["status"] == "True"
+                        && !is_stale(condition, gateway)
+                })
+            })
         })
         .map(|(namespace, name)| format!("{namespace}/{name}"))
         .collect();
@@ -377,7 +387,7 @@ fn judge_routes(subject: &Subject, ledger: &mut Ledger, routes: &[Route]) {
 
 /// What keeps a route from working. Reports of policy controllers, which accept nothing, do not count.
 fn route_problem(route: &Route, namespace: &str) -> Option<String> {
-    let generation = route.live.and_then(|live| live.pointer("/metadata/generation")).and_then(Value::as_i64);
+    let live = route.live.unwrap_or(&Value::Null);
     let parents = route
         .live
         .and_then(|live| live.pointer("/status/parents"))
@@ -397,11 +407,11 @@ fn route_problem(route: &Route, namespace: &str) -> Option<String> {
     };
     for parent in parents {
         let Some(accepted) = find(parent, "Accepted") else { continue };
-        if accepted["status"] != "True" || is_stale(&accepted, generation) {
+        if accepted["status"] != "True" || is_stale(&accepted, live) {
             return Some(described(&accepted));
         }
         match find(parent, "ResolvedRefs") {
-            Some(resolved) if resolved["status"] != "True" || is_stale(&resolved, generation) => {
+            Some(resolved) if resolved["status"] != "True" || is_stale(&resolved, live) => {
                 return Some(described(&resolved));
             }
             Some(_) => {}
@@ -428,11 +438,6 @@ fn route_problem(route: &Route, namespace: &str) -> Option<String> {
         })
         .collect();
     (!silent.is_empty()).then(|| format!("no report yet of gateway {}", silent.join(", ")))
-}
-
-fn is_stale(condition: &Value, generation: Option<i64>) -> bool {
-    let observed = condition["observedGeneration"].as_i64().unwrap_or(0);
-    observed > 0 && generation.is_some_and(|generation| observed < generation)
 }
 
 fn described(condition: &Value) -> String {

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::Sight;
 use super::conditions::{Ledger, names};
-use super::workloads::{Verdict, conditions, mark, reason_of};
+use super::workloads::{Verdict, conditions, is_outdated, mark, reason_of};
+use crate::machine;
 use crate::scaling::scaled;
 use crate::subject::Subject;
 
@@ -17,6 +18,10 @@ pub(super) fn judge(subject: &Subject, sight: Sight, ledger: &mut Ledger) {
             ledger.clear(condition);
             continue;
         };
+        if let Some(message) = machine::unscaled(subject, scaled.workload) {
+            ledger.mark_false(condition, machine::REASON, &message);
+            continue;
+        }
         let namespace = Some(subject.namespace);
         let verdict = if uses_hpa(scaled.scaling) {
             hpa_verdict(sight.get("autoscaling/v2", "HorizontalPodAutoscaler", namespace, &scaled.hpa_name))
@@ -34,6 +39,9 @@ fn uses_hpa(scaling: &ScalingSpec) -> bool {
 fn hpa_verdict(live: Option<&Value>) -> Verdict {
     let progressing = |message: &str| Err(("HPAProgressing".to_owned(), message.to_owned()));
     let Some(live) = live else { return progressing("HPA not yet visible in cache") };
+    if is_outdated(live) {
+        return progressing("HPA conditions not yet available");
+    }
     let mut found = false;
     for condition in conditions(live) {
         if matches!(condition["type"].as_str(), Some("AbleToScale" | "ScalingActive")) {

@@ -68,9 +68,10 @@ pub(crate) fn judge(subject: &Subject, sight: Sight, ledger: &mut Ledger, reache
     }
 }
 
-/// `WorkloadsReady` from its parts.
-pub(crate) fn roll_up(ledger: &mut Ledger) {
-    ledger.roll_up(names::WORKLOADS_READY, &names::WORKLOADS);
+/// `WorkloadsReady` from its parts. On one machine workloads serve without an autoscaler.
+pub(crate) fn roll_up(ledger: &mut Ledger, one_machine: bool) {
+    let parts = if one_machine { names::UNSCALED_WORKLOADS } else { &names::WORKLOADS };
+    ledger.roll_up(names::WORKLOADS_READY, parts);
 }
 
 /// Why something is not ready: reason and message.
@@ -87,31 +88,42 @@ pub(crate) fn mark(ledger: &mut Ledger, condition: &str, verdict: Verdict) {
 /// Whether a Deployment's pods answer: it is available, for its present generation.
 pub(crate) fn deployment_verdict(live: Option<&Value>, waiting: &str) -> Verdict {
     let progressing = || ("Progressing".to_owned(), waiting.to_owned());
-    let Some(live) = live else { return Err(progressing()) };
-    let observed = live.pointer("/status/observedGeneration").and_then(Value::as_i64);
-    let generation = live.pointer("/metadata/generation").and_then(Value::as_i64);
-    // What a controller says of an older generation does not hold for this one.
-    if let (Some(observed), Some(generation)) = (observed, generation)
-        && observed < generation
-    {
-        return Err(progressing());
-    }
+    let Some(live) = live.filter(|live| !is_outdated(live)) else { return Err(progressing()) };
+    let mut available = false;
     let mut stuck = None;
     for condition in conditions(live) {
         match condition["type"].as_str() {
             Some("Progressing") if condition["status"] == "False" => stuck = Some(reason_of(condition)),
-            Some("Available") => {
-                return if condition["status"] == "True" { Ok(()) } else { Err(reason_of(condition)) };
-            }
+            Some("Available") if condition["status"] == "True" => available = true,
+            Some("Available") => return Err(reason_of(condition)),
             _ => {}
         }
     }
-    Err(stuck.unwrap_or_else(progressing))
+    // Old pods may go on answering while a rollout hangs; what was asked for is not what is served.
+    match stuck {
+        None if available => Ok(()),
+        stuck => Err(stuck.unwrap_or_else(progressing)),
+    }
+}
+
+/// Whether a controller has not yet seen the present generation. What it says of an older one does not hold.
+pub(crate) fn is_outdated(live: &Value) -> bool {
+    let observed = live.pointer("/status/observedGeneration").and_then(Value::as_i64);
+    let generation = live.pointer("/metadata/generation").and_then(Value::as_i64);
+    observed.is_some_and(|observed| generation.is_some_and(|generation| observed < generation))
+}
+
+/// Whether a condition was reported of an older generation. Reporters that do not count leave it out or write 0.
+pub(crate) fn is_stale(condition: &Value, live: &Value) -> bool {
+    let observed = condition["observedGeneration"].as_i64().unwrap_or(0);
+    let generation = live.pointer("/metadata/generation").and_then(Value::as_i64);
+    observed > 0 && generation.is_some_and(|generation| observed < generation)
 }
 
 /// [`deployment_verdict`] for one whose stuck rollout counts although its older pods still answer.
 pub(crate) fn rollout_verdict(live: Option<&Value>, waiting: &str) -> Verdict {
     let stuck = live
+        .filter(|live| !is_outdated(live))
         .into_iter()
         .flat_map(conditions)
         .find(|condition| condition["type"] == "Progressing" && condition["status"] == "False");
@@ -119,7 +131,11 @@ pub(crate) fn rollout_verdict(live: Option<&Value>, waiting: &str) -> Verdict {
 }
 
 fn group_verdict(live: Option<&Value>) -> Verdict {
-    let available = live.into_iter().flat_map(conditions).find(|condition| condition["type"] == "Available");
+    let live = live.filter(|live| !is_outdated(live));
+    let available = live.and_then(|live| {
+        let mut trusted = conditions(live).filter(|condition| !is_stale(condition, live));
+        trusted.find(|condition| condition["type"] == "Available")
+    });
     match available {
         Some(condition) if condition["status"] == "True" => Ok(()),
         Some(condition) => Err(reason_of(condition)),
@@ -128,7 +144,7 @@ fn group_verdict(live: Option<&Value>) -> Verdict {
 }
 
 /// A cause that the pods show is better than one that their controller shows.
-fn explained(verdict: Verdict, subject: &Subject, sight: Sight, components: &[&str]) -> Verdict {
+pub(crate) fn explained(verdict: Verdict, subject: &Subject, sight: Sight, components: &[&str]) -> Verdict {
     verdict.map_err(|reason| pods::cause(subject, sight, components).unwrap_or(reason))
 }
 

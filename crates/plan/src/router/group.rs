@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use kinds::gateway::{HTTPBackendRef, HTTPRouteRule, HTTPRouteSpec};
+use compose::Facts;
+use kinds::gateway::{API_VERSION as ROUTES, HTTPBackendRef, HTTPRouteRule, HTTPRouteSpec};
 use serde_json::Value;
 
 use super::managed_scheduler;
@@ -95,6 +96,35 @@ pub(crate) fn share_backends(spec: &mut HTTPRouteSpec, subject: &Subject) {
             rule.backend_refs = backends.clone();
         }
     }
+}
+
+/// The first other member whose route still sends requests to a service that is being deleted. Until it has changed its
+/// route, ending the service would break a part of its requests. Members that are themselves being deleted do not count,
+/// or two would wait for each other.
+///
+/// The group is read from the service as written: it also holds for a service that cannot be composed.
+pub(crate) fn awaited(facts: &Facts) -> Option<String> {
+    let group = group_of(&facts.service)?;
+    let own = facts.name();
+    let backends = [api::names::inference_pool(own), api::names::workload_service(own)];
+    facts
+        .objects
+        .of_kind_in(api::v1alpha2::API_VERSION, api::v1alpha2::SERVICE_KIND, facts.namespace())
+        .map(|(_, service)| &**service)
+        .filter(|service| group_of(service) == Some(group) && !is_deleted(service))
+        .filter_map(|service| service["metadata"]["name"].as_str())
+        .filter(|name| *name != own)
+        .find(|name| {
+            let route = api::names::child_name(name, "-kserve-route");
+            let route = facts.objects.get(ROUTES, "HTTPRoute", Some(facts.namespace()), &route);
+            let rules = route.and_then(|route| route["spec"]["rules"].as_array());
+            rules
+                .into_iter()
+                .flatten()
+                .flat_map(|rule| rule["backendRefs"].as_array().into_iter().flatten())
+                .any(|backend| backends.iter().any(|own| backend["name"] == own.as_str()))
+        })
+        .map(str::to_owned)
 }
 
 fn is_own(rule: &HTTPRouteRule, own_path: &str) -> bool {

@@ -7,7 +7,8 @@ use crate::storage::{Attachment, TOKENIZER_MODEL_PATH, attach};
 use crate::subject::{CLUSTER_DOMAIN, Labels, SERVING_PORT, Subject};
 use crate::workload::pod::template;
 
-const COMPONENT: &str = "tokenizer";
+/// Component of the tokenizer.
+pub(crate) const COMPONENT: &str = "tokenizer";
 
 /// Name of the Deployment and the Service.
 pub(crate) fn name(subject: &Subject) -> String {

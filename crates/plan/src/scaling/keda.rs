@@ -8,6 +8,8 @@ use crate::subject::Subject;
 
 /// Label that KEDA itself puts on a ScaledObject.
 const KEDA_LABEL: &str = "scaledobject.keda.sh/name";
+/// What `fallback.behavior` is where nobody says it.
+const DEFAULT_FALLBACK: &str = "static";
 
 /// Why a ScaledObject cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +38,12 @@ pub(super) fn object(subject: &Subject, scaled: &Scaled) -> Result<Value, Error>
     spec["minReplicaCount"] = json!(scaled.scaling.min_replicas.unwrap_or(1));
     spec["maxReplicaCount"] = json!(scaled.scaling.max_replicas);
     spec["triggers"] = triggers;
+    // The default is what every KEDA does; those that do not know the field yet would refuse it.
+    if spec["fallback"]["behavior"] == DEFAULT_FALLBACK
+        && let Some(fallback) = spec["fallback"].as_object_mut()
+    {
+        fallback.remove("behavior");
+    }
     let mut labels = labels(subject, scaled);
     let live = subject.live(kinds::keda::API_VERSION, "ScaledObject", &scaled.keda_name);
     if let Some(value) = live.and_then(|live| live["metadata"]["labels"][KEDA_LABEL].as_str()) {

@@ -73,10 +73,11 @@ pub(crate) fn scaled<'a>(subject: &Subject<'a>) -> Vec<Scaled<'a>> {
     scaled
 }
 
-/// The autoscalers of a service.
+/// The autoscalers of a service; none on one machine, where nobody would act on them.
 pub(crate) fn objects(subject: &Subject) -> Result<Vec<Value>, Error> {
     scaled(subject)
         .iter()
+        .filter(|_| !subject.facts.one_machine)
         .map(|scaled| match (&scaled.scaling.wva, &scaled.scaling.keda) {
             (Some(wva), _) if wva.hpa.is_some() => Ok(hpa::object(subject, scaled, wva)),
             _ => keda::object(subject, scaled)

@@ -1,8 +1,11 @@
 //! LoRA adapters: where they lie in the pod and what the engine is told about them.
 
+use std::collections::BTreeSet;
+
 use api::v1alpha2::LLMInferenceServiceSpec;
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::{Error, MAIN, container_mut};
 use crate::subject::Subject;
@@ -14,25 +17,23 @@ pub(crate) struct Adapter {
     pub(crate) name: String,
     /// Its address.
     pub(crate) uri: String,
+    /// Name of its folder.
+    folder: String,
 }
 
 impl Adapter {
     /// Folder in the pod. It lies beside the model, not in it, since the model is mounted read-only.
     pub(crate) fn path(&self) -> String {
-        let mut segment: String = self
-            .name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
-            .collect();
-        if matches!(segment.as_str(), "" | "." | "..") {
-            segment = "adapter".to_owned();
-        }
-        format!("/mnt/lora/{segment}")
+        format!("/mnt/lora/{}", self.folder)
     }
 
-    /// Name of the volume if the adapter lies on a claim.
+    /// Name of the volume if the adapter lies on a claim. A name that cannot be part of a volume's name, such as that of a
+    /// model with its publisher, stands in it as its hash.
     pub(crate) fn volume(&self) -> String {
-        api::names::child_name("lora-pvc-", &self.name)
+        let name = api::names::child_name("lora-pvc-", &self.name);
+        let is_valid = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !name.ends_with('-');
+        if is_valid { name } else { format!("lora-pvc-{}", short_hash(&self.name)) }
     }
 
     /// Whether the initializer fetches it.
@@ -48,10 +49,33 @@ pub(crate) fn adapters(spec: &LLMInferenceServiceSpec) -> Vec<Adapter> {
         .lora
         .iter()
         .flat_map(|lora| &lora.adapters)
-        .map(|adapter| Adapter { name: adapter.name.clone().unwrap_or_default(), uri: adapter.uri.clone() })
+        .map(|adapter| {
+            let name = adapter.name.clone().unwrap_or_default();
+            Adapter { folder: folder(&name), name, uri: adapter.uri.clone() }
+        })
         .collect();
     adapters.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut taken = BTreeSet::new();
+    for adapter in &mut adapters {
+        // `a/b` and `a-b` would lie in one folder, each over the other.
+        if !taken.insert(adapter.folder.clone()) {
+            adapter.folder = format!("{}-{}", adapter.folder, short_hash(&adapter.name));
+            taken.insert(adapter.folder.clone());
+        }
+    }
     adapters
+}
+
+fn folder(name: &str) -> String {
+    let folder: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
+        .collect();
+    if matches!(folder.as_str(), "" | "." | "..") { "adapter".to_owned() } else { folder }
+}
+
+fn short_hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The name of a model that says who publishes it.

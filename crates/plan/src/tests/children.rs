@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{container, facts, find, keys, plan, pod, routed, service};
-use crate::Part;
+use crate::{Part, Seen, judge};
 
 #[test]
 fn a_service_with_a_route_and_a_picker_has_all_it_needs_in_order() {
@@ -57,18 +57,50 @@ fn a_folder_of_one_machine_is_refused_by_a_cluster_with_a_hint() {
 }
 
 #[test]
-fn what_one_machine_cannot_run_is_said_before_anything_is_made() {
-    let worker = json!({"model": {"uri": "hf://a/b"}, "parallelism": {"data": 2, "dataLocal": 1}, "worker": {"containers": [{"name": "main"}]}});
-    let mut facts = facts(service("demo", worker), &[]);
+fn on_one_machine_a_service_runs_with_its_fewest_replicas_and_says_that_nothing_scales() {
+    let spec = json!({
+        "model": {"uri": "hf://a/b"}, "scaling": {"minReplicas": 3, "maxReplicas": 5, "wva": {"hpa": {}}},
+        "prefill": {"scaling": {"maxReplicas": 4, "wva": {"hpa": {}}}},
+    });
+    let mut facts = facts(service("demo", spec), &[]);
     facts.one_machine = true;
-    let plan = plan(&facts);
-    let failure = plan.failure.unwrap();
+    let first = plan(&facts);
+    assert_eq!(first.failure, None);
+    let replicas =
+        |plan: &crate::Plan, name: &str| find(plan, "Deployment", name)["spec"]["replicas"].clone();
+    assert_eq!(replicas(&first, "demo-kserve"), json!(3));
+    assert_eq!(replicas(&first, "demo-kserve-prefill"), json!(1));
+    let kinds: Vec<&Value> =
+        first.steps.iter().flat_map(|step| &step.objects).map(|object| &object["kind"]).collect();
+    assert!(!kinds.iter().any(|kind| *kind == "HorizontalPodAutoscaler" || *kind == "ScaledObject"));
+    let said: Vec<&str> = first.findings.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(
-        (failure.condition.as_str(), failure.reason.as_str()),
-        ("WorkerWorkloadReady", "NotOnOneMachine")
+        said,
+        [
+            "main workload: nothing scales on one machine: it runs with 3, unless `kubectl scale` says otherwise",
+            "prefill workload: nothing scales on one machine: it runs with 1, unless `kubectl scale` says otherwise",
+        ]
     );
-    assert!(failure.message.starts_with("spec.worker"), "{}", failure.message);
-    assert!(plan.steps.is_empty() && plan.certificates.is_empty());
+    let judged = judge(
+        &facts,
+        Ok(&compose::compose(&facts).unwrap()),
+        &first,
+        &Seen::default(),
+        None,
+        jiff::Timestamp::UNIX_EPOCH,
+    );
+    for name in ["ScalingReady", "PrefillScalingReady"] {
+        let condition = judged.status.conditions.iter().find(|condition| condition.type_ == name).unwrap();
+        assert_eq!(condition.reason.as_deref(), Some("NotOnOneMachine"), "{name}");
+    }
+
+    // What a person has set stays.
+    let mut live = find(&first, "Deployment", "demo-kserve").clone();
+    live["spec"]["replicas"] = json!(2);
+    live["metadata"]["managedFields"] =
+        json!([{"manager": "kubectl", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
+    facts.objects.insert(live).unwrap();
+    assert_eq!(replicas(&plan(&facts), "demo-kserve"), Value::Null);
 }
 
 #[test]
@@ -145,6 +177,21 @@ fn an_hpa_follows_the_wanted_number_of_replicas() {
         find(&plan, "Deployment", "demo-kserve")["spec"]["replicas"].is_null(),
         "the autoscaler sets them"
     );
+}
+
+#[test]
+fn a_fallback_says_nothing_that_an_older_keda_does_not_know() {
+    let fallback = |behavior: &str| {
+        let keda = json!({
+            "triggers": [{"type": "cron", "metadata": {}}],
+            "fallback": {"failureThreshold": 3, "replicas": 2, "behavior": behavior},
+        });
+        let spec = json!({"scaling": {"maxReplicas": 4, "keda": keda}});
+        let plan = plan(&facts(service("demo", spec), &[]));
+        find(&plan, "ScaledObject", "demo-kserve-keda")["spec"]["fallback"].clone()
+    };
+    assert_eq!(fallback("static"), json!({"failureThreshold": 3, "replicas": 2}));
+    assert_eq!(fallback("currentReplicas")["behavior"], "currentReplicas");
 }
 
 #[test]
@@ -259,4 +306,79 @@ fn a_bundle_of_authorities_that_does_not_exist_is_told() {
     facts.settings.storage_initializer.ca_bundle_config_map_name = "corp".to_owned();
     let findings = plan(&facts).findings;
     assert!(findings.iter().any(|finding| finding.message.contains("kserve/corp")), "{findings:?}");
+}
+
+fn monitored() -> Value {
+    let mut service = service("demo", json!({"router": routed()}));
+    service["metadata"]["annotations"] = json!({"serving.kserve.io/enable-prometheus-scraping": "true"});
+    service
+}
+
+fn monitor_definitions() -> [Value; 2] {
+    ["podmonitors", "servicemonitors"].map(|plural| {
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+        })
+    })
+}
+
+#[test]
+fn monitors_are_made_for_those_who_ask_where_the_cluster_knows_them() {
+    let known = monitor_definitions();
+    let unasked = plan(&facts(service("demo", json!({"router": routed()})), &known));
+    assert!(keys(&unasked).iter().all(|key| !key.contains("Monitor")), "{:?}", keys(&unasked));
+    let mut facts = facts(monitored(), &known);
+    facts.settings.ingress.tls_enabled = true;
+    let asked = plan(&facts);
+    let engines = find(&asked, "PodMonitor", "demo-kserve-engine");
+    let pods = find(&asked, "Deployment", "demo-kserve");
+    let labels = &pods["spec"]["template"]["metadata"]["labels"];
+    for (key, value) in engines["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(labels[key], *value);
+    }
+    assert_eq!(engines["spec"]["podMetricsEndpoints"][0]["scheme"], "https");
+    let picker = find(&asked, "ServiceMonitor", "demo-kserve-picker");
+    let service = find(&asked, "Service", "demo-epp-service");
+    for (key, value) in picker["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(service["metadata"]["labels"][key], *value);
+    }
+    assert_eq!(asked.steps.last().unwrap().part, Part::Monitors);
+}
+
+#[test]
+fn monitors_that_nobody_would_read_are_told_and_those_no_longer_asked_for_go() {
+    let lacking = plan(&facts(monitored(), &[]));
+    assert!(lacking.findings.iter().any(|finding| finding.reason == "MonitoringCRDNotFound"));
+    assert!(keys(&lacking).iter().all(|key| !key.contains("Monitor")));
+    let before = facts(monitored(), &monitor_definitions());
+    let mut after = super::carried_out(&before, &plan(&before));
+    after.service = service("demo", json!({"router": routed()})).into();
+    let gone: Vec<String> = plan(&after).absent.iter().map(|key| key.name.clone()).collect();
+    assert_eq!(gone, ["demo-kserve-engine", "demo-kserve-picker"]);
+}
+
+#[test]
+fn adapters_with_names_of_models_have_folders_and_volumes_of_their_own() {
+    let model = json!({
+        "uri": "hf://org/tiny", "name": "org/tiny",
+        "lora": {"adapters": [
+            {"name": "Org/A_1.x", "uri": "pvc://claim/a"},
+            {"name": "a/b", "uri": "pvc://claim/b"},
+            {"name": "a-b", "uri": "pvc://claim/c"},
+        ]},
+    });
+    let plan = plan(&facts(service("demo", json!({"model": model})), &[]));
+    let mounts =
+        &container(pod(find(&plan, "Deployment", "demo-kserve")), "containers", "main")["volumeMounts"];
+    let paths: Vec<&str> = mounts
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|mount| mount["mountPath"].as_str())
+        .filter(|path| path.starts_with("/mnt/lora/"))
+        .collect();
+    let distinct: std::collections::BTreeSet<&&str> = paths.iter().collect();
+    assert_eq!(distinct.len(), 3, "{paths:?}");
+    assert!(paths.contains(&"/mnt/lora/Org-A_1.x") && paths.contains(&"/mnt/lora/a-b"), "{paths:?}");
 }

@@ -13,7 +13,7 @@ fn a_second_plan_of_the_same_facts_changes_nothing() {
     let second = plan(&after);
     assert_eq!(second.steps, first.steps);
     assert_eq!(second.absent, []);
-    assert_eq!(crate::changes(&second, &after.objects), []);
+    assert_eq!(crate::diff(&first, &second), crate::Diff::default());
 }
 
 #[test]
@@ -77,9 +77,10 @@ fn a_selector_has_no_label_of_a_user_and_never_changes() {
 #[test]
 fn a_newer_initializer_image_restarts_nothing() {
     let facts = facts(service("demo", json!({})), &[]);
-    let mut after = carried_out(&facts, &plan(&facts));
+    let first = plan(&facts);
+    let mut after = carried_out(&facts, &first);
     after.settings.storage_initializer.image = "registry/initializer:next".to_owned();
-    assert_eq!(crate::changes(&plan(&after), &after.objects), []);
+    assert_eq!(crate::diff(&first, &plan(&after)), crate::Diff::default());
 }
 
 #[test]

@@ -1,10 +1,17 @@
 //! Plans and judgements of small services, with the embedded presets.
 
+mod addresses;
 mod certificates;
+mod changes;
 mod children;
 mod configs;
 mod edits;
+mod facts;
+mod groups;
+mod patterns;
 mod properties;
+mod routing;
+mod scaling;
 mod statuses;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use kinds::leaderworkerset::API_VERSION;
 use serde_json::{Map, Value, json};
 
 use super::pod::{Completion, has_sidecar, passed_annotations, passed_labels, spec_annotations, template};
-use super::single::{kept_replicas, main_role, user_account_name};
+use super::single::{main_role, replicas, user_account_name};
 use super::tracing::Role as TraceRole;
 use super::{Error, user_account};
 use crate::rbac;
@@ -174,7 +174,7 @@ fn leader_worker_set(subject: &Subject, half: &Half) -> Result<Value, Error> {
         }
     }
     let mut spec = Map::new();
-    if let Some(replicas) = workload.replicas.or_else(|| kept_replicas(live)) {
+    if let Some(replicas) = replicas(subject, workload, live) {
         spec.insert("replicas".to_owned(), json!(replicas));
     }
     spec.insert("leaderWorkerTemplate".to_owned(), Value::Object(group));

@@ -7,11 +7,9 @@ use serde_json::{Map, Value, json};
 use super::pod::{Completion, has_sidecar, passed_annotations, passed_labels, spec_annotations, template};
 use super::tracing::Role as TraceRole;
 use super::{COMPONENT, Error, PREFILL_COMPONENT, user_account};
-use crate::rbac;
+use crate::diff::FIELD_MANAGER;
 use crate::subject::{Labels, ROLE, Subject, WORKLOAD_LABEL, string_map};
-
-/// Name under which the operator applies.
-const FIELD_MANAGER: &str = "llmisvc";
+use crate::{machine, rbac};
 
 /// Accounts and Deployments of single-node workloads, in order.
 pub(crate) fn objects(subject: &Subject) -> Result<Vec<Value>, Error> {
@@ -158,7 +156,7 @@ pub(crate) struct Shape<'a> {
 fn deployment(subject: &Subject, shape: &Shape, pod: &PodSpec) -> Value {
     let (selector, pod_labels) = selector(&shape.base, &shape.labels, shape.live);
     let mut spec = Map::new();
-    if let Some(replicas) = shape.workload.replicas.or_else(|| kept_replicas(shape.live)) {
+    if let Some(replicas) = replicas(subject, shape.workload, shape.live) {
         spec.insert("replicas".to_owned(), json!(replicas));
     }
     spec.insert("selector".to_owned(), json!({"matchLabels": selector}));
@@ -197,18 +195,31 @@ pub(crate) fn selector(base: &Labels, pod_labels: &Labels, live: Option<&Value>)
     }
 }
 
+/// Replicas to ask for; `None` leaves them to whoever sets them.
+pub(crate) fn replicas(subject: &Subject, workload: &WorkloadSpec, live: Option<&Value>) -> Option<i32> {
+    workload.replicas.or_else(|| {
+        let fixed = machine::fixed_replicas(subject, workload).filter(|_| !is_scaled_by_others(live));
+        fixed.or_else(|| kept_replicas(live))
+    })
+}
+
 /// Replicas to go on asking for although the spec names none: those that we alone have set so far. If another manager, an
 /// autoscaler or a person, has set them too, the number is theirs and we say nothing.
 pub(crate) fn kept_replicas(live: Option<&Value>) -> Option<i32> {
-    let live = live?;
-    let owns = |entry: &&Value| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null();
-    let mut owners =
-        live["metadata"]["managedFields"].as_array().into_iter().flatten().filter(owns).peekable();
-    owners.peek()?;
-    if owners.any(|entry| entry["manager"] != FIELD_MANAGER) {
-        return None;
-    }
-    live.pointer("/spec/replicas").and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok())
+    owners_of_replicas(live).next().filter(|_| !is_scaled_by_others(live))?;
+    live?.pointer("/spec/replicas").and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok())
+}
+
+fn is_scaled_by_others(live: Option<&Value>) -> bool {
+    owners_of_replicas(live).any(|entry| entry["manager"] != FIELD_MANAGER)
+}
+
+/// Entries of managed fields that own `spec.replicas`.
+fn owners_of_replicas(live: Option<&Value>) -> impl Iterator<Item = &Value> {
+    live.and_then(|live| live["metadata"]["managedFields"].as_array())
+        .into_iter()
+        .flatten()
+        .filter(|entry| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null())
 }
 
 fn strategy(rollout: Option<&RolloutStrategy>) -> Option<Value> {

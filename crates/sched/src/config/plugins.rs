@@ -61,7 +61,11 @@ fn prefix_settings(plugin: &Plugin) -> Result<PrefixSettings, ConfigError> {
 }
 
 /// The number of the producer of this name; without a name the default one, which is made if it is not defined.
-fn producer(plugin: &Plugin, name: &str, producers: &mut Vec<PrefixSettings>) -> Result<usize, ConfigError> {
+pub(super) fn producer(
+    plugin: &Plugin,
+    name: &str,
+    producers: &mut Vec<PrefixSettings>,
+) -> Result<usize, ConfigError> {
     let default = PrefixSettings::default();
     let wanted = if name.is_empty() { &*default.name } else { name };
     if let Some(number) = producers.iter().position(|producer| &*producer.name == wanted) {
@@ -277,7 +281,7 @@ pub(super) fn read_picker(plugin: &Plugin) -> Result<(Picker, usize), ConfigErro
     Ok((picker, picks))
 }
 
-fn parameters<T: DeserializeOwned>(plugin: &Plugin) -> Result<T, ConfigError> {
+pub(super) fn parameters<T: DeserializeOwned>(plugin: &Plugin) -> Result<T, ConfigError> {
     let empty = Value::Object(serde_json::Map::new());
     let value = if plugin.parameters.is_null() { &empty } else { &plugin.parameters };
     decode(value, &format!("{}.parameters", plugin.at))

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::score::Scorer;
+use crate::{scheduler::Decider, score::Scorer};
 
 fn error(config: &Value) -> String {
     Scheduler::from_config(config).map(|_| ()).unwrap_err().to_string()
@@ -18,7 +18,7 @@ fn profile(plugins: Value, references: Value) -> Value {
 
 /// Names and weights of the scorers.
 fn scorers(scheduler: &Scheduler) -> Vec<(String, f64)> {
-    scheduler.scorers.iter().map(|weighted| (weighted.name.to_string(), weighted.weight)).collect()
+    scheduler.main.scorers.iter().map(|weighted| (weighted.name.to_string(), weighted.weight)).collect()
 }
 
 fn kserve_default() -> Value {
@@ -47,7 +47,7 @@ fn no_configuration_is_the_built_in_profile() {
             ("prefix-cache-scorer".to_owned(), 3.0)
         ]
     );
-    assert_eq!(scheduler.picker, Picker::MaxScore);
+    assert_eq!(scheduler.main.picker, Picker::MaxScore);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn without_profiles_every_filter_scorer_and_picker_takes_part_in_the_order_of_th
     let scheduler = Scheduler::from_config(&config).unwrap();
     let names: Vec<String> = scorers(&scheduler).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["kv-cache-utilization-scorer", "queue-scorer"]);
-    assert_eq!((scheduler.picker, scheduler.filters.len()), (Picker::Random, 1));
+    assert_eq!((scheduler.main.picker, scheduler.main.filters.len()), (Picker::Random, 1));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_picker_that_no_profile_names_is_used_all_the_same() {
     let plugins = json!([{ "type": "queue-scorer" }, { "type": "random-picker", "parameters": { "maxNumOfEndpoints": -1 } }]);
     let scheduler =
         Scheduler::from_config(&profile(plugins, json!([{ "pluginRef": "queue-scorer" }]))).unwrap();
-    assert_eq!((scheduler.picker, scheduler.picks), (Picker::Random, 1));
+    assert_eq!((scheduler.main.picker, scheduler.main.picks), (Picker::Random, 1));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn several_prefix_producers_are_kept_apart() {
     );
     let scheduler = Scheduler::from_config(&config).unwrap();
     assert_eq!(scheduler.producers.len(), 2);
-    let of = |number: usize| match scheduler.scorers[number].scorer {
+    let of = |number: usize| match scheduler.main.scorers[number].scorer {
         Scorer::PrefixCache { producer, .. } => {
             (&*scheduler.producers[producer].name, scheduler.producers[producer].capacity_blocks)
         }
@@ -160,10 +160,10 @@ fn fields_and_parameters_are_decoded_strictly() {
 
 #[test]
 fn what_is_not_built_yet_says_so() {
-    let config = json!({ "plugins": [{ "type": "disagg-profile-handler" }] });
+    let config = json!({ "plugins": [{ "type": "header-profile-handler" }] });
     assert_eq!(
         error(&config),
-        "plugins[0]: plugin type 'disagg-profile-handler' is not supported yet; remove the plugin"
+        "plugins[0]: plugin type 'header-profile-handler' is not supported yet; remove the plugin"
     );
     let config = profile(json!([{ "type": "queue-scorer" }, { "type": "latency-slo-admitter" }]), json!([]));
     assert!(error(&config).contains("plugins[1]: plugin type 'latency-slo-admitter' is not supported yet"));
@@ -201,4 +201,95 @@ fn an_unknown_policy_names_those_that_there_are() {
         "no scheduling policy is called 'randon'; known are default, random, round-robin, least-queue; did you mean 'random'?"
     );
     assert!(POLICIES.iter().all(|name| Scheduler::policy(name).is_ok()));
+}
+
+/// The configuration that KServe writes for a service with prefill, with other parameters for its handler.
+fn disaggregated(handler: Value, deciders: Value) -> Value {
+    let mut plugins = vec![
+        json!({ "type": "disagg-headers-handler" }),
+        json!({ "type": "prefill-filter" }),
+        json!({ "type": "decode-filter" }),
+        json!({ "type": "prefix-cache-scorer" }),
+        handler,
+    ];
+    plugins.extend(deciders.as_array().cloned().unwrap_or_default());
+    json!({ "plugins": plugins, "schedulingProfiles": [
+        { "name": "prefill", "plugins": [{ "pluginRef": "prefill-filter" }, { "pluginRef": "prefix-cache-scorer" }] },
+        { "name": "decode", "plugins": [{ "pluginRef": "decode-filter" }, { "pluginRef": "prefix-cache-scorer" }] },
+    ] })
+}
+
+#[test]
+fn the_handlers_of_disaggregated_serving_are_read_in_all_their_dialects() {
+    let always = json!([{ "type": "always-disagg-pd-decider" }]);
+    let uncached = json!([{ "type": "prefix-based-pd-decider", "name": "by-size", "parameters": { "nonCachedTokens": 100 } }]);
+    let by_size = Decider::Uncached { uncached_tokens: 100, prompt_tokens: 0, producer: 0 };
+    for (kind, parameters, deciders, expected) in [
+        (
+            "disagg-profile-handler",
+            json!({ "deciders": { "prefill": "always-disagg-pd-decider" } }),
+            &always,
+            Some(Decider::Always),
+        ),
+        ("disagg-profile-handler", json!({ "deciders": { "prefill": "by-size" } }), &uncached, Some(by_size)),
+        (
+            "disagg-profile-handler",
+            json!({ "prefillDeciderPluginName": "by-size" }),
+            &uncached,
+            Some(by_size),
+        ),
+        ("disagg-profile-handler", json!({ "stageOrder": "prefill-first" }), &always, Some(Decider::Always)),
+        ("disagg-profile-handler", json!({}), &always, None),
+        (
+            "pd-profile-handler",
+            json!({ "threshold": 0, "hashBlockSize": 5 }),
+            &json!([]),
+            Some(Decider::Always),
+        ),
+        ("pd-profile-handler", json!({ "threshold": 399 }), &json!([]), Some(by_size)),
+        (
+            "pd-profile-handler",
+            json!({ "deciderPluginName": "by-size", "primaryPort": 8000 }),
+            &uncached,
+            Some(by_size),
+        ),
+    ] {
+        let config = disaggregated(json!({ "type": kind, "parameters": parameters }), deciders.clone());
+        let scheduler = Scheduler::from_config(&config).unwrap();
+        assert_eq!(&*scheduler.main.name, "decode");
+        assert_eq!(
+            scheduler.prefill.as_ref().map(|prefill| prefill.decider),
+            expected,
+            "{kind} {parameters}"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_handler_is_named() {
+    let handler = |parameters: Value| {
+        let handler = json!({ "type": "disagg-profile-handler", "parameters": parameters });
+        error(&disaggregated(handler, json!([{ "type": "always-disagg-pd-decider" }])))
+    };
+    assert_eq!(
+        handler(json!({ "stageOrder": "foo" })),
+        "plugins[4].parameters.stageOrder: invalid stage order 'foo', must be decode-first or prefill-first"
+    );
+    assert!(
+        handler(json!({ "deciders": { "prefill": "nope" } })).contains("references undefined plugin 'nope'")
+    );
+    assert!(
+        handler(json!({ "deciders": { "prefill": "decode-filter" } }))
+            .contains("is a decode-filter, not a decider")
+    );
+    assert_eq!(
+        handler(json!({ "profiles": { "decode": "decoder" } })),
+        "schedulingProfiles: disagg-profile-handler 'disagg-profile-handler' runs the profile 'decoder', which is not \
+         there; did you mean 'decode'?"
+    );
+    let single = disaggregated(json!({ "type": "single-profile-handler" }), json!([]));
+    assert!(error(&single).contains("single-profile-handler 'single-profile-handler' can only run one"));
+    let two =
+        disaggregated(json!({ "type": "single-profile-handler" }), json!([{ "type": "pd-profile-handler" }]));
+    assert!(error(&two).contains("multiple profile handlers found"));
 }

@@ -10,6 +10,10 @@ pub(super) enum Kind {
     Detector,
     /// Runs the only profile.
     SingleProfileHandler,
+    /// Runs a profile for the endpoint that answers and one for the endpoint that computes the prompt.
+    DisaggProfileHandler,
+    /// Says whether the prompt is computed elsewhere.
+    Decider,
     /// Feeds the prefix scorers.
     PrefixProducer,
     /// Configures another part, or has no effect any more.
@@ -75,13 +79,13 @@ const TYPES: &[(&str, Kind)] = &[
     ("session-id-producer", Kind::Elsewhere),
     ("agent-identity", Kind::Elsewhere),
     ("destination-endpoint-served-verifier", Kind::Elsewhere),
-    ("disagg-profile-handler", Kind::NotSupported),
-    ("pd-profile-handler", Kind::NotSupported),
+    ("disagg-profile-handler", Kind::DisaggProfileHandler),
+    ("pd-profile-handler", Kind::DisaggProfileHandler),
     ("data-parallel-profile-handler", Kind::NotSupported),
     ("header-profile-handler", Kind::NotSupported),
-    ("always-disagg-pd-decider", Kind::NotSupported),
+    ("always-disagg-pd-decider", Kind::Decider),
     ("always-disagg-multimodal-decider", Kind::NotSupported),
-    ("prefix-based-pd-decider", Kind::NotSupported),
+    ("prefix-based-pd-decider", Kind::Decider),
     ("precise-prefix-cache-scorer", Kind::NotSupported),
     ("precise-prefix-cache-producer", Kind::NotSupported),
     ("burst-prefix-cache-producer", Kind::NotSupported),

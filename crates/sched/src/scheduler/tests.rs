@@ -201,3 +201,80 @@ proptest! {
         prop_assert!(one.fallbacks().all(|fallback| fallback.id != one.endpoint().id));
     }
 }
+
+fn with_role(number: u8, role: &str) -> Endpoint {
+    endpoint(number, 0.0).with_labels(BTreeMap::from([("llm-d.ai/role".to_owned(), role.to_owned())]))
+}
+
+fn disaggregated(decider: serde_json::Value) -> Scheduler {
+    let name = decider["type"].clone();
+    Scheduler::from_config(&serde_json::json!({
+        "plugins": [
+            { "type": "prefill-filter" }, { "type": "decode-filter" }, { "type": "prefix-cache-scorer" }, decider,
+            { "type": "disagg-profile-handler", "parameters": { "deciders": { "prefill": name } } },
+        ],
+        "schedulingProfiles": [
+            { "name": "prefill", "plugins": [{ "pluginRef": "prefill-filter" }, { "pluginRef": "prefix-cache-scorer" }] },
+            { "name": "decode", "plugins": [{ "pluginRef": "decode-filter" }, { "pluginRef": "prefix-cache-scorer" }] },
+        ],
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_prompt_is_computed_by_one_endpoint_and_answered_by_another() {
+    let scheduler = disaggregated(serde_json::json!({ "type": "always-disagg-pd-decider" }));
+    let fleet = Fleet::new(vec![with_role(1, "prefill"), with_role(2, "decode"), with_role(3, "prefill")]);
+    let mut ledger = Ledger::new();
+    let prompt = "a prompt that fills some blocks ".repeat(40);
+    let request = Request { prompts: vec![Cow::from(prompt.as_bytes())], ..Request::default() };
+    let pick = scheduler.pick(&request, &fleet, &ledger).unwrap();
+    let prefill = pick.prefill().expect("a second endpoint");
+    assert_eq!(&*pick.endpoint().id, "ns/pod-2-rank-0");
+    assert_eq!((&*pick.explanation.profile, &*prefill.explanation.profile), ("decode", "prefill"));
+    ledger.commit(pick.booking());
+    ledger.commit(prefill.booking());
+    assert_eq!(ledger.requests_in_flight(prefill.endpoint()), 1);
+    // The endpoint that computed the prompt has it in its cache, whatever decides between equals.
+    for seed in 1..20 {
+        let again = scheduler.pick(&Request { seed, ..request.clone() }, &fleet, &ledger).unwrap();
+        assert_eq!(again.prefill().map(|pick| pick.endpoint().address), Some(prefill.endpoint().address));
+    }
+
+    let alone = Fleet::new(vec![with_role(2, "decode")]);
+    let pick = scheduler.pick(&request, &alone, &Ledger::new()).unwrap();
+    assert!(pick.prefill().is_none(), "nobody to prefill: the other does all");
+    let nobody = scheduler.pick(&request, &Fleet::new(vec![with_role(1, "prefill")]), &Ledger::new());
+    assert!(matches!(nobody, Err(Refusal::AllFiltered { .. })));
+}
+
+#[test]
+fn a_prompt_that_is_short_or_cached_where_it_is_answered_stays_there() {
+    let decider =
+        serde_json::json!({ "type": "prefix-based-pd-decider", "parameters": { "nonCachedTokens": 100 } });
+    let scheduler = disaggregated(decider);
+    let fleet = Fleet::new(vec![with_role(1, "prefill"), with_role(2, "decode")]);
+    let mut ledger = Ledger::new();
+    let long = "x".repeat(1024);
+    let disaggregates = |prompt: &str, ledger: &Ledger| {
+        let request = Request { prompts: vec![Cow::from(prompt.as_bytes())], ..Request::default() };
+        let pick = scheduler.pick(&request, &fleet, ledger).unwrap();
+        (pick.prefill().is_some(), pick.booking().clone())
+    };
+    assert!(!disaggregates("short", &ledger).0);
+    let (first, booking) = disaggregates(&long, &ledger);
+    assert!(first);
+    ledger.commit(&booking);
+    assert!(!disaggregates(&long, &ledger).0, "it is cached now");
+}
+
+#[test]
+fn a_policy_keeps_the_stages_and_changes_how_they_choose() {
+    let own = disaggregated(serde_json::json!({ "type": "always-disagg-pd-decider" }));
+    let scheduler = own.with_policy(&Scheduler::policy("round-robin").unwrap());
+    let fleet = Fleet::new(vec![with_role(1, "prefill"), with_role(2, "decode"), with_role(3, "prefill")]);
+    let pick = scheduler.pick(&Request::default(), &fleet, &Ledger::new()).unwrap();
+    assert_eq!(pick.explanation.picker, "round-robin-picker");
+    assert_eq!(&*pick.endpoint().id, "ns/pod-2-rank-0");
+    assert_eq!(pick.prefill().map(|pick| &*pick.endpoint().id), Some("ns/pod-1-rank-0"));
+}

@@ -45,6 +45,22 @@ fn a_prompt_is_computed_in_one_step_and_each_token_in_one_more() {
 }
 
 #[test]
+fn a_prompt_that_another_engine_computed_costs_one_token_and_is_cached_afterwards() {
+    let mut engine = Engine::new(settings());
+    engine.submit(Job { fetched: true, ..job(1, 20, 1) }, 0);
+    let progress = run(&mut engine);
+    assert_eq!((ms(progress[0].at_ns), progress[0].cached_tokens), (11, 19));
+    let counters = engine.counters();
+    assert_eq!((counters.fetched_prompt_tokens, counters.cached_prompt_tokens), (19, 0));
+    assert_eq!((counters.external_queries, counters.external_hits, counters.prefix_hits), (20, 19, 0));
+    // The same prompt again: what is here is not fetched.
+    engine.submit(Job { fetched: true, ..job(1, 20, 1) }, 1_000_000_000);
+    run(&mut engine);
+    let counters = engine.counters();
+    assert_eq!((counters.fetched_prompt_tokens, counters.cached_prompt_tokens), (22, 16));
+}
+
+#[test]
 fn a_long_prompt_is_computed_in_chunks_while_others_decode() {
     let mut engine = Engine::new(settings());
     let short = engine.submit(job(1, 4, 5), 0);

@@ -156,6 +156,10 @@ fn apply(
         }
         "max-loras" => options.engine.max_loras = usize::try_from(positive(first()?)?).unwrap_or(usize::MAX),
         "enable-lora" => options.enable_lora = true,
+        "headless" => options.headless = true,
+        "data-parallel-address" | "master-addr" => {
+            options.leader = values.first().filter(|value| !value.is_empty()).cloned();
+        }
         "lora-modules" => {
             first()?;
             for value in values {
@@ -242,6 +246,17 @@ mod tests {
         assert_eq!(options.lora_modules, [LoraModule { name: "sql".into(), path: "/mnt/lora/sql".into() }]);
         assert_eq!(options.speed, 10.0);
         assert_eq!(ignored, ["--disable-log-requests", "--kv-transfer-config {}", "--enforce-eager"]);
+    }
+
+    #[test]
+    fn a_worker_serves_nothing_and_knows_its_leader() {
+        let line = "serve m --headless --data-parallel-size=4 --data-parallel-address=127.1.2.3 --port 8000";
+        let (options, _) = read_line(line).unwrap();
+        assert_eq!((options.headless, options.leader.as_deref()), (true, Some("127.1.2.3")));
+        // A script that has not found the address leaves the flag without one.
+        let (options, _) =
+            read_line("serve m --data-parallel-address --data-parallel-start-rank --headless").unwrap();
+        assert_eq!((options.headless, options.leader), (true, None));
     }
 
     #[test]

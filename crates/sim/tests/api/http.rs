@@ -162,6 +162,38 @@ async fn metrics_follow_what_happened() {
 }
 
 #[tokio::test]
+async fn a_prompt_is_computed_by_one_engine_and_answered_by_another() {
+    let (first, second) = (Sim::start(fast()).await, Sim::start(fast()).await);
+    let asked = |params: Value, max_tokens: u64| {
+        json!({ "model": "m", "messages": [{ "role": "user", "content": "Why is the sky blue, and for how long?" }],
+                "max_tokens": max_tokens, "min_tokens": max_tokens, "kv_transfer_params": params })
+    };
+    let keep = json!({ "do_remote_decode": true, "do_remote_prefill": false });
+    let prefilled = first.post("/v1/chat/completions", &asked(keep, 1)).await.json();
+    let params = prefilled["kv_transfer_params"].clone();
+    assert_eq!((&params["do_remote_prefill"], &params["do_remote_decode"]), (&json!(true), &json!(false)));
+    assert_eq!(params["remote_num_tokens"], prefilled["usage"]["prompt_tokens"]);
+
+    let answered = second.post("/v1/chat/completions", &asked(params, 5)).await.json();
+    assert_eq!(
+        (&answered["usage"]["completion_tokens"], &answered["kv_transfer_params"]),
+        (&json!(5), &Value::Null)
+    );
+    let prompt_tokens = prefilled["usage"]["prompt_tokens"].as_f64().unwrap();
+    let source = |source: &str| {
+        format!("vllm:prompt_tokens_by_source_total{{engine=\"0\",model_name=\"m\",source=\"{source}\"}}")
+    };
+    let of = |metrics: &str, sample: &str| -> f64 {
+        let line =
+            metrics.lines().find_map(|line| line.strip_prefix(sample)).unwrap_or_else(|| panic!("{sample}"));
+        line.trim().parse().unwrap()
+    };
+    let (first, second) = (first.get("/metrics").await.body, second.get("/metrics").await.body);
+    assert_eq!(of(&first, &source("local_compute")), prompt_tokens);
+    assert_eq!(of(&second, &source("external_kv_transfer")), prompt_tokens - 1.0);
+}
+
+#[tokio::test]
 async fn a_scraper_may_ask_for_some_metrics_alone() {
     let sim = Sim::start(fast()).await;
     let text =

@@ -35,9 +35,6 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Quiet spells after which a case that still changes is an error.
 const MAX_SPELLS: usize = 20;
 
-/// Watches here are never far behind.
-const WATCH_HISTORY: usize = 500;
-
 /// A cluster with an operator.
 pub(super) struct Cluster {
     runtime: Runtime,
@@ -94,7 +91,6 @@ impl Cluster {
             admission: local::up::admission::hooks(caches),
             conversion: local::up::admission::conversion(),
             seed: Some(1),
-            log_events: WATCH_HISTORY,
             ..apiserver::Options::default()
         };
         let server = runtime.block_on(async { ApiServer::new(options) })?;

@@ -49,6 +49,8 @@ pub(super) struct World {
     reissued: BTreeSet<ObjectKey>,
     /// What was deleted in this phase.
     deleted: BTreeSet<ObjectKey>,
+    /// Children that were refused in this phase.
+    pub(super) refused: BTreeMap<ObjectKey, Value>,
     now: Timestamp,
 }
 
@@ -71,6 +73,7 @@ impl World {
             events: BTreeMap::new(),
             reissued: BTreeSet::new(),
             deleted: BTreeSet::new(),
+            refused: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse()?,
         };
         world.read_settings()?;
@@ -185,6 +188,7 @@ impl World {
             let key = ObjectKey::of(child)?;
             let present = self.objects.get_key(&key).cloned();
             if let Some(message) = super::refuse::refusal(child, present.as_deref()) {
+                self.refused.insert(key.clone(), child.clone());
                 errors.push((key, message));
                 planned.truncate(index);
                 break;
@@ -246,6 +250,11 @@ impl World {
     fn next_address(&self) -> String {
         let taken = self.objects.iter().filter(|(key, _)| key.kind == "Service").count();
         format!("10.96.0.{}", taken + 1)
+    }
+
+    /// Every planned child as it is applied.
+    pub(super) fn planned(&self) -> Vec<Value> {
+        self.planned.values().flatten().cloned().collect()
     }
 
     /// Every planned child.
@@ -366,6 +375,7 @@ impl Stage for World {
     }
 
     fn begin(&mut self) {
+        self.refused.clear();
         self.before = self.children();
         self.deleted.clear();
         self.reissued.clear();

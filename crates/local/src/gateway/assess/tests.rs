@@ -444,3 +444,42 @@ fn a_restarted_container_is_a_new_engine_and_unchanged_specs_are_shared() {
         |table: &RouteTable| table.pools["team/demo-inference-pool"].endpoints[0].incarnation.clone();
     assert_ne!(incarnation(&before), incarnation(&after));
 }
+
+#[test]
+fn a_service_without_a_router_is_reached_at_its_own_path_in_stages_if_it_has_them() {
+    let mut seen = seen();
+    seen.routes.set([]);
+    seen.pools.set([]);
+    let inference_service =
+        |spec: Value| object(json!({ "metadata": { "name": "demo", "namespace": "team" }, "spec": spec }));
+    seen.inference_services
+        .set([inference_service(json!({ "model": { "name": "acme/tiny" }, "prefill": {} }))]);
+    seen.services.set([object(service(
+        "demo-kserve-workload-svc",
+        json!({ "app": "demo" }),
+        json!({ "port": 8000, "targetPort": "http" }),
+    ))]);
+    let mut assessor = assessor(None);
+    let table = assessor.assess(&seen, Timestamp::UNIX_EPOCH).table;
+    assert_eq!(table.served.iter().map(|served| served.path()).collect::<Vec<_>>(), ["/team/demo"]);
+    let pool = &table.pools["team/demo-kserve-workload-svc"];
+    assert_eq!(pool.endpoints.len(), 2);
+    assert!(format!("{:?}", pool.scheduler).contains("Always"), "prompts are computed apart");
+    assert!(
+        matches!(&table.routes[0].rules[0].backends[0].target, relay::Target::Pool(name) if name == "team/demo-kserve-workload-svc")
+    );
+    let again = assessor.assess(&seen, Timestamp::UNIX_EPOCH).table;
+    assert!(Arc::ptr_eq(pool, &again.pools["team/demo-kserve-workload-svc"]), "what has not changed is kept");
+
+    // One that asks for a route gets what that says, which here is nothing.
+    let mut routes = |router: Value| {
+        seen.inference_services.set([inference_service(json!({ "router": router }))]);
+        assess(&seen).table.routes.len()
+    };
+    assert_eq!(routes(json!({ "route": {} })), 0);
+    let rules = |rule: Value| json!({ "route": { "http": { "spec": { "rules": [rule] } } } });
+    assert_eq!(routes(rules(json!({ "backendRefs": [{ "name": "demo-kserve-workload-svc" }] }))), 0);
+    // A Gateway alone leads nowhere, as does a rule without a back-end.
+    assert_eq!(routes(json!({ "gateway": {} })), 1);
+    assert_eq!(routes(rules(json!({ "matches": [{ "path": { "value": "/a" } }] }))), 1);
+}

@@ -1,0 +1,172 @@
+//! More than one kind of pod: prefill and decode apart, groups of pods, adapters, autoscalers.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::process::{Up, chat, get, post, signal};
+
+/// A service in a file of its own; `spec` beside model and router.
+fn file(dir: &tempfile::TempDir, name: &str, spec: Value) -> PathBuf {
+    let mut service = json!({
+        "apiVersion": "serving.kserve.io/v1alpha2", "kind": "LLMInferenceService",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "model": {"uri": format!("hf://acme/{name}"), "name": format!("acme/{name}")},
+            "router": {"route": {}, "gateway": {}, "scheduler": {}},
+        },
+    });
+    for (key, value) in spec.as_object().unwrap() {
+        service["spec"][key] = value.clone();
+    }
+    let path = dir.path().join(format!("{name}.json"));
+    std::fs::write(&path, service.to_string()).unwrap();
+    path
+}
+
+fn start(dir: &tempfile::TempDir, file: &std::path::Path) -> Up {
+    Up::start(&dir.path().join("data"), &[file.to_str().unwrap()])
+}
+
+/// Prompt tokens of an engine by where they came from, and the tokens that it generated.
+fn tokens(address: &str) -> (f64, f64, f64) {
+    let page = get(address, "/metrics").body;
+    let sum = |name: &str, label: &str| -> f64 {
+        let samples = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    let source = "vllm:prompt_tokens_by_source_total";
+    (
+        sum(source, "local_compute"),
+        sum(source, "external_kv_transfer"),
+        sum("vllm:generation_tokens_total", ""),
+    )
+}
+
+/// `NAME`, role and `host:port` of the engines that `up` names.
+fn stages(serving: &Value) -> Vec<(String, String)> {
+    let stages = serving["stages"].as_array().unwrap().iter();
+    let text = |stage: &Value, field: &str| stage[field].as_str().unwrap().to_owned();
+    stages.map(|stage| (text(stage, "role"), format!("{}:8000", text(stage, "address")))).collect()
+}
+
+#[test]
+fn a_prompt_is_prefilled_on_one_engine_and_decoded_on_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = file(&dir, "apart", json!({"replicas": 1, "prefill": {"replicas": 2}}));
+    let mut up = start(&dir, &file);
+    let serving = up.wait_for("serving", |event| event["step"] == "serving");
+    let gateway = serving["endpoint"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let stages = stages(&serving);
+    assert_eq!(
+        stages.iter().map(|(role, _)| role.as_str()).collect::<Vec<_>>(),
+        ["prefill", "prefill", "decode"]
+    );
+
+    let answer = post(gateway, "/v1/chat/completions", &chat("acme/apart")).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let prompt = answer.json()["usage"]["prompt_tokens"].as_f64().unwrap();
+    let of = |wanted: &str| -> Vec<(f64, f64, f64)> {
+        stages.iter().filter(|(role, _)| role == wanted).map(|(_, address)| tokens(address)).collect()
+    };
+    // One of the prefill engines computed the whole prompt and one token; the decoding one fetched all but the last.
+    assert_eq!(of("decode"), [(1.0, prompt - 1.0, 8.0)]);
+    let mut prefilled = of("prefill");
+    prefilled.sort_by(|a, b| a.0.total_cmp(&b.0));
+    assert_eq!(prefilled, [(0.0, 0.0, 0.0), (prompt, 0.0, 1.0)]);
+
+    let mut streaming = chat("acme/apart");
+    streaming["stream"] = json!(true);
+    let streamed = post(gateway, "/default/apart/v1/chat/completions", &streaming).unwrap();
+    assert!(streamed.body.trim_end().ends_with("data: [DONE]"), "{}", streamed.body);
+    assert_eq!(of("decode")[0].2, 16.0);
+    assert_eq!(up.interrupt(), Some(130));
+}
+
+#[test]
+fn a_group_of_pods_serves_as_one_and_is_made_anew_when_a_worker_dies() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = json!({"replicas": 1, "parallelism": {"data": 4, "dataLocal": 2}, "worker": {}});
+    let file = file(&dir, "wide", spec);
+    let mut up = start(&dir, &file);
+    let gateway = up.serving();
+    assert_eq!(post(&gateway, "/v1/chat/completions", &chat("acme/wide")).unwrap().status, 200);
+
+    let engines = up.children(" sim ");
+    let workers = up.children("--headless");
+    assert_eq!((engines.len(), workers.len()), (2, 1), "a leader and a worker");
+    signal(workers[0], "KILL");
+    up.wait_for("the group to be whole again", |event| {
+        event["step"] == "engines" && event["text"] == "engine 1 of 1 ready, worker 1 of 1 ready"
+    });
+    let after = up.children(" sim ");
+    assert_eq!(after.len(), 2);
+    assert!(after.iter().all(|engine| !engines.contains(engine)), "the leader is another one too");
+    assert_eq!(post(&gateway, "/v1/chat/completions", &chat("acme/wide")).unwrap().status, 200);
+    assert_eq!(up.interrupt(), Some(130));
+}
+
+#[test]
+fn groups_prefill_for_groups() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = json!({"parallelism": {"pipeline": 2}, "worker": {}});
+    let mut spec = group.clone();
+    spec["prefill"] = group;
+    let file = file(&dir, "both", spec);
+    let mut up = start(&dir, &file);
+    let serving = up.wait_for("serving", |event| event["step"] == "serving");
+    let gateway = serving["endpoint"].as_str().unwrap().strip_prefix("http://").unwrap();
+    assert_eq!(up.children("--headless").len(), 2);
+    assert_eq!(post(gateway, "/v1/chat/completions", &chat("acme/both")).unwrap().status, 200);
+    let fetched: f64 = stages(&serving).iter().map(|(_, address)| tokens(address).1).sum();
+    assert!(fetched > 0.0, "the answer's leader had the prompt from the other group");
+    assert_eq!(up.interrupt(), Some(130));
+}
+
+#[test]
+fn adapters_are_listed_and_asked_for_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = json!({"model": {"uri": "hf://acme/base", "name": "acme/base"}});
+    spec["model"]["lora"] =
+        json!({"adapters": [{"name": "sql", "uri": "hf://acme/sql"}, {"name": "fr", "uri": "hf://acme/fr"}]});
+    let file = file(&dir, "tuned", spec);
+    let mut up = start(&dir, &file);
+    let gateway = up.serving();
+    let listed = |path: &str| -> Vec<String> {
+        let models = get(&gateway, path).json();
+        models["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for path in ["/v1/models", "/default/tuned/v1/models"] {
+        let names = listed(path);
+        for wanted in ["acme/base", "sql", "fr"] {
+            assert!(names.iter().any(|name| name == wanted), "{path}: {names:?}");
+        }
+    }
+    for model in ["acme/base", "sql"] {
+        let answer = post(&gateway, "/v1/chat/completions", &chat(model)).unwrap();
+        assert_eq!(
+            (answer.status, answer.json()["model"].as_str().unwrap()),
+            (200, model),
+            "{}",
+            answer.body
+        );
+    }
+    assert_eq!(up.interrupt(), Some(130));
+}
+
+#[test]
+fn a_service_with_an_autoscaler_runs_with_its_fewest_replicas() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = json!({"scaling": {"minReplicas": 2, "maxReplicas": 5, "wva": {"hpa": {}}}});
+    let file = file(&dir, "scaled", spec);
+    let mut up = start(&dir, &file);
+    let gateway = up.serving();
+    assert_eq!(up.children(" sim ").len(), 2);
+    assert_eq!(post(&gateway, "/v1/chat/completions", &chat("acme/scaled")).unwrap().status, 200);
+    assert_eq!(up.interrupt(), Some(130));
+}
