@@ -47,6 +47,11 @@ pub fn workload_service(service: &str) -> String {
     child_name(service, "-kserve-workload-svc")
 }
 
+/// The HTTPRoute that is made for a service.
+pub fn route(service: &str) -> String {
+    child_name(service, "-kserve-route")
+}
+
 /// The Secret with the certificate of workload and picker.
 pub fn certificate_secret(service: &str) -> String {
     child_name(service, "-kserve-self-signed-certs")

@@ -2,7 +2,7 @@
 
 use compose::{Facts, Merged, Settings};
 use kinds::Objects;
-use plan::Plan;
+use plan::{Plan, is_stopped};
 use serde_json::Value;
 
 use crate::problem::Problem;
@@ -86,11 +86,6 @@ pub(crate) fn known(service: &Service, objects: &Objects) -> Value {
         }
     }
     stored
-}
-
-fn is_stopped(facts: &Facts) -> bool {
-    let stop = facts.service["metadata"]["annotations"][api::keys::STOP].as_str();
-    stop.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 fn name(service: &Service) -> &str {

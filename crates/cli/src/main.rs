@@ -10,6 +10,7 @@ mod problem;
 mod render;
 mod services;
 mod sidecar;
+mod signals;
 mod sim_engine;
 mod up;
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use compose::{Origin, Warning};
 use jiff::Timestamp;
 use kinds::{ObjectKey, Objects};
-use plan::{Plan, Seen};
+use plan::{Change, Plan, Seen};
 use serde_json::{Value, json};
 
 use crate::args::{Format, Render, Show};
@@ -142,11 +142,8 @@ fn merged(service: &Service, checked: &Checked) -> Option<Value> {
 
 fn judged(checked: &Checked, objects: &Objects, now: Timestamp, show: Show) -> Value {
     let writes = plan::diff_live(&checked.plan, objects, now).writes;
-    let seen = Seen {
-        objects: children_seen(&checked.plan, objects, now),
-        changes: writes.into_iter().map(|write| write.change).collect(),
-        ..Seen::default()
-    };
+    let changes: Vec<Change> = writes.into_iter().map(|write| write.change).collect();
+    let seen = Seen { objects: children_seen(&checked.plan, objects, &changes), changes, ..Seen::default() };
     let previous = serde_json::from_value(checked.facts.service["status"].clone()).ok();
     let judged =
         plan::judge(&checked.facts, checked.merged.as_ref(), &checked.plan, &seen, previous.as_ref(), now);
@@ -169,15 +166,14 @@ fn judged(checked: &Checked, objects: &Objects, now: Timestamp, show: Show) -> V
 
 /// What a pass of the operator would see: its children with the status that `--cluster` gives them, and the rest of it.
 /// A child that the pass changes has a new generation, so what was reported of the old one no longer holds.
-fn children_seen(plan: &Plan, objects: &Objects, now: Timestamp) -> Objects {
+fn children_seen(plan: &Plan, objects: &Objects, changes: &[Change]) -> Objects {
     let mut seen = objects.clone();
-    let diff = plan::diff_live(plan, objects, now);
     for child in plan.steps.iter().flat_map(|step| &step.objects) {
         let Ok(key) = ObjectKey::of(child) else { continue };
         let known = objects.get_key(&key);
         let is_whole =
             known.is_some_and(|known| known.get("spec").is_some() || known.get("status").is_none());
-        if is_whole && diff.writes.iter().all(|write| write.change.key != key) {
+        if is_whole && changes.iter().all(|change| change.key != key) {
             continue;
         }
         let mut child = child.clone();

@@ -3,9 +3,9 @@
 use anyhow::Context;
 use relay::sidecar::{self, Options};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::problem::{Failure, Problem};
+use crate::signals::told_to_end;
 
 /// Serves until SIGTERM or SIGINT. The arguments are those of llm-d's `pd-sidecar`.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
@@ -20,13 +20,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         tracing::info!(%address, engine_port = options.engine_port, "sidecar");
-        let mut terminate = signal(SignalKind::terminate()).context("signals")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+        let told = told_to_end()?;
         let stopped = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            told.await;
             sidecar::DRAIN
         };
         sidecar::serve(options, listener, stopped).await.context("the sidecar ended")

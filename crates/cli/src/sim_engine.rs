@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::problem::{Failure, Problem};
+use crate::signals::told_to_end;
 
 /// Serves until SIGTERM or SIGINT. The arguments are those of `vllm serve`.
 pub(crate) fn run(args: Vec<String>) -> Result<(), Failure> {
@@ -17,14 +17,7 @@ pub(crate) fn run(args: Vec<String>) -> Result<(), Failure> {
     // One thread: hundreds of these may run on a laptop, each nearly always idle.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("signals")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
-        let stopped = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
+        let stopped = told_to_end()?;
         if options.headless {
             tracing::info!("{}", options.worker_words());
             stopped.await;

@@ -185,7 +185,7 @@ fn pod_owner(objects: &Objects, change: &Change) -> BTreeSet<ServiceKey> {
         affected.insert(named(label));
         // A name that is longer than a label stands in it shortened.
         let services = objects.of_kind_in(API_VERSION, "LLMInferenceService", &namespace);
-        let long = services.map(|(key, _)| &key.name).filter(|name| name.len() > label.len());
+        let long = services.map(|(key, _)| &key.name).filter(|name| name.len() > api::names::MAX_BYTES);
         affected.extend(long.filter(|name| plan::name_label(name) == label).map(|name| named(name)));
     }
     affected

@@ -20,10 +20,6 @@ use crate::held::is_held;
 use crate::stores::Stores;
 use crate::watched::WATCHED;
 
-/// The owner of every field that the operator writes. It never changes: a new name would leave the old one's fields
-/// behind for ever.
-pub(crate) const FIELD_MANAGER: &str = "llmisvc";
-
 /// How the server's message begins when a field belongs to another manager and force was not asked for.
 const FIELD_CONFLICT: &str = "Apply failed with ";
 
@@ -168,7 +164,7 @@ async fn apply_one(
             return Some((key, Ok((live.clone(), None))));
         }
     }
-    let params = PatchParams::apply(FIELD_MANAGER);
+    let params = PatchParams::apply(plan::FIELD_MANAGER);
     // Watches leave out what has not our labels, so what looks absent may be somebody else's. Without force the server
     // refuses to take it over.
     let params = if live.is_some() { params.force() } else { params };

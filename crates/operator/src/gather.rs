@@ -27,7 +27,6 @@ const IN_NAMESPACE: &[(&str, &str)] = &[
     ("inference.networking.x-k8s.io/v1alpha2", "InferencePool"),
     ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
     ("keda.sh/v1alpha1", "ScaledObject"),
-    ("resource.k8s.io/v1", "ResourceClaimTemplate"),
     ("monitoring.coreos.com/v1", "PodMonitor"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
 ];

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::apply::FIELD_MANAGER;
 use crate::held::Record;
 use crate::watched::{WATCHED, Watched};
 
@@ -32,8 +31,7 @@ pub struct Change {
 
 /// The operator's copy of the cluster. Clones share it.
 ///
-/// What the operator wrote is known before its watch event comes. Of a service that event is a change all the same: others
-/// of its routing group have not looked at it yet.
+/// What the operator wrote is known before its watch event comes, and is told then: others may not have looked at it yet.
 ///
 /// | Operation | Lock | Held for |
 /// |---|---|---|
@@ -115,7 +113,7 @@ impl Stores {
 /// An object without what nobody here reads, which is most of some: schemas of CRDs, what pods are to run, and who manages
 /// which field. Of the latter our own record is kept beside it, and in it who sets `spec.replicas`.
 fn trimmed(mut object: Value) -> (Value, Option<Record>) {
-    let record = Record::of(&object, FIELD_MANAGER);
+    let record = Record::of(&object, plan::FIELD_MANAGER);
     if let Some(metadata) = object["metadata"].as_object_mut()
         && let Some(Value::Array(entries)) = metadata.remove("managedFields")
     {

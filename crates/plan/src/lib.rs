@@ -29,10 +29,10 @@ use kinds::{ObjectKey, Objects};
 use serde_json::Value;
 
 pub use build::{awaited_member, build, finalize, teardown};
-pub use diff::{Change, Devices, Diff, FieldChange, Pods, Verb, Write, diff, diff_live};
+pub use diff::{Change, Devices, Diff, FIELD_MANAGER, FieldChange, Pods, Verb, Write, diff, diff_live};
 pub use judge::{ConfigJudged, Reach, judge, judge_awaiting, judge_config};
 pub use rbac::auth_binding_keys;
-pub use subject::name_label;
+pub use subject::{is_stopped, name_label};
 pub use tls::{CertificateOrder, Issued, Verdict};
 
 /// What is to be done for one service.

@@ -169,13 +169,14 @@ pub(crate) fn string_map(document: &Value, pointer: &str) -> Labels {
 }
 
 /// Whether the service is to have no children: `serving.kserve.io/stop: "true"`, in any case.
-pub(crate) fn is_stopped(facts: &Facts) -> bool {
-    facts
-        .service
-        .pointer("/metadata/annotations")
-        .and_then(|annotations| annotations.get(keys::STOP))
-        .and_then(Value::as_str)
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+pub fn is_stopped(facts: &Facts) -> bool {
+    is_marked_stopped(&facts.service)
+}
+
+/// The same of any service.
+pub(crate) fn is_marked_stopped(service: &Value) -> bool {
+    let stop = service["metadata"]["annotations"][keys::STOP].as_str();
+    stop.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// Whether the service is being deleted.

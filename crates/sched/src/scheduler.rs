@@ -1,12 +1,12 @@
 //! From request, fleet and ledger to a pick: candidates, filters, scores, picker.
 
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 
 use crate::{
     Booking, ConfigError, Endpoint, Explanation, Fleet, Ledger, Pick, Refusal, Request, ScorerColumn, config,
     filter::{Filter, Saturation},
     ledger::PrefixBooking,
-    score::{Facts, PrefixSettings, Scorer},
+    score::{Facts, PrefixFacts, PrefixSettings, Scorer},
 };
 
 /// How many fallbacks a pick names beside its endpoint.
@@ -196,34 +196,48 @@ impl Scheduler {
         {
             return Err(Refusal::Saturated);
         }
-        let Some(prefill) = &self.prefill else {
-            return Ok(self.run(&self.main, request, fleet, ledger, candidates)?.0);
-        };
-        let (mut pick, uncached) = self.run(&self.main, request, fleet, ledger, candidates.clone())?;
-        if prefill.decider.says_yes(&uncached) {
+        let placing = Placing { scheduler: self, request, fleet, ledger, prefixes: OnceCell::new() };
+        let Some(prefill) = &self.prefill else { return placing.run(&self.main, candidates) };
+        let mut pick = placing.run(&self.main, candidates.clone())?;
+        if prefill.decider.says_yes(&placing.facts(&[]), pick.endpoint()) {
             // llm-d does without prefill when its profile finds nobody.
-            let found = self.run(&prefill.profile, request, fleet, ledger, candidates).ok();
-            pick.prefill = found.map(|(pick, _)| Box::new(pick));
+            pick.prefill = placing.run(&prefill.profile, candidates).ok().map(Box::new);
         }
         Ok(pick)
     }
+}
 
-    /// Runs one profile on these candidates. With the pick comes how much of the prompt the endpoint would have to compute.
-    fn run(
-        &self,
-        profile: &Profile,
-        request: &Request<'_>,
-        fleet: &Fleet,
-        ledger: &Ledger,
-        mut candidates: Vec<u32>,
-    ) -> Result<(Pick, Uncached), Refusal> {
+/// One request that is being placed. Its prompts are read once, by the first profile that has a candidate left.
+struct Placing<'a> {
+    scheduler: &'a Scheduler,
+    request: &'a Request<'a>,
+    fleet: &'a Fleet,
+    ledger: &'a Ledger,
+    prefixes: OnceCell<Vec<PrefixFacts<'a>>>,
+}
+
+impl Placing<'_> {
+    fn facts<'f>(&'f self, candidates: &'f [u32]) -> Facts<'f> {
+        let read = || PrefixFacts::read(self.request, &self.scheduler.producers, self.fleet, self.ledger);
+        Facts {
+            request: self.request,
+            endpoints: self.fleet.endpoints(),
+            candidates,
+            ledger: self.ledger,
+            prefixes: self.prefixes.get_or_init(read),
+        }
+    }
+
+    /// Runs one profile on these candidates.
+    fn run(&self, profile: &Profile, mut candidates: Vec<u32>) -> Result<Pick, Refusal> {
+        let Placing { request, fleet, ledger, .. } = *self;
         for (name, filter) in &profile.filters {
             filter.keep(&mut candidates, fleet, ledger, request.now_ms);
             if candidates.is_empty() {
                 return Err(Refusal::AllFiltered { filter: name.clone() });
             }
         }
-        let facts = Facts::gather(request, &self.producers, fleet, &candidates, ledger);
+        let facts = self.facts(&candidates);
         let mut totals = vec![0.0; candidates.len()];
         let mut columns = Vec::with_capacity(profile.scorers.len());
         for Weighted { name, weight, scorer } in &profile.scorers {
@@ -239,14 +253,7 @@ impl Scheduler {
         let mut order = order.into_iter().map(|row| candidates[row] as usize);
         let Some(chosen) = order.next() else { return Err(Refusal::NoEndpoint) };
         let fallbacks = order.collect();
-        let endpoint = &fleet.endpoints()[chosen];
-        let booking = booking(&facts, endpoint);
-        let uncached = Uncached {
-            prompt_tokens: facts.prompt_tokens(),
-            by_producer: (0..self.producers.len())
-                .map(|number| facts.uncached_tokens(number, endpoint))
-                .collect(),
-        };
+        let booking = booking(&facts, &fleet.endpoints()[chosen]);
         let explanation = Explanation {
             fleet: fleet.clone(),
             candidates,
@@ -255,24 +262,19 @@ impl Scheduler {
             profile: profile.name.clone(),
             picker: profile.picker.type_name(),
         };
-        Ok((Pick { fleet: fleet.clone(), chosen, fallbacks, booking, prefill: None, explanation }, uncached))
+        Ok(Pick { fleet: fleet.clone(), chosen, fallbacks, booking, prefill: None, explanation })
     }
 }
 
-/// What an endpoint would have to compute of a prompt.
-struct Uncached {
-    prompt_tokens: u64,
-    /// Without what each prefix producer knows to be cached there.
-    by_producer: Vec<u64>,
-}
-
 impl Decider {
-    fn says_yes(self, uncached: &Uncached) -> bool {
+    /// Whether the prompt is computed elsewhere than at the endpoint that answers.
+    fn says_yes(self, facts: &Facts<'_>, endpoint: &Endpoint) -> bool {
         match self {
             Self::Always => true,
             Self::Uncached { uncached_tokens, prompt_tokens, producer } => {
-                let left = uncached.by_producer.get(producer).copied().unwrap_or(uncached.prompt_tokens);
-                uncached_tokens > 0 && uncached.prompt_tokens >= prompt_tokens && left >= uncached_tokens
+                uncached_tokens > 0
+                    && facts.prompt_tokens() >= prompt_tokens
+                    && facts.uncached_tokens(producer, endpoint) >= uncached_tokens
             }
         }
     }

@@ -65,16 +65,16 @@ impl PrefixSettings {
     }
 }
 
-/// What the scorers look at, gathered once for a pick.
+/// What the scorers of one profile look at.
 pub(crate) struct Facts<'a> {
     pub(crate) request: &'a Request<'a>,
-    endpoints: &'a [Endpoint],
-    candidates: &'a [u32],
-    ledger: &'a Ledger,
-    pub(crate) prefixes: Vec<PrefixFacts<'a>>,
+    pub(crate) endpoints: &'a [Endpoint],
+    pub(crate) candidates: &'a [u32],
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) prefixes: &'a [PrefixFacts<'a>],
 }
 
-/// Which candidate has how much of the prompts, as one producer sees it.
+/// Which endpoint has how much of the prompts, as one producer sees it.
 pub(crate) struct PrefixFacts<'a> {
     pub(crate) chains: Vec<Vec<u64>>,
     producer: &'a PrefixSettings,
@@ -83,7 +83,40 @@ pub(crate) struct PrefixFacts<'a> {
     matched: HashMap<HashedKey, u32, KeyHasher>,
 }
 
-impl PrefixFacts<'_> {
+impl<'a> PrefixFacts<'a> {
+    /// Reads the prompts once for each producer.
+    pub(crate) fn read(
+        request: &Request<'_>,
+        producers: &'a [PrefixSettings],
+        fleet: &Fleet,
+        ledger: &Ledger,
+    ) -> Vec<Self> {
+        let read = |(number, producer): (usize, &'a PrefixSettings)| {
+            let block_tokens = producer.block_tokens(fleet);
+            let most = producer.most_blocks(block_tokens);
+            let salt = request.cache_salt.as_deref();
+            let hashes = |prompt| wire::prefix::block_hashes(request.model, salt, prompt, block_tokens, most);
+            let chains: Vec<Vec<u64>> = request.prompts.iter().map(|prompt| hashes(prompt)).collect();
+            let mut matched: HashMap<HashedKey, u32, KeyHasher> = HashMap::default();
+            for chain in &chains {
+                for (key, blocks) in
+                    ledger.prefixes(number).map(|index| index.matches(chain)).unwrap_or_default()
+                {
+                    *matched.entry(HashedKey(key)).or_default() += blocks;
+                }
+            }
+            let total_blocks = chains.iter().map(Vec::len).sum::<usize>();
+            PrefixFacts {
+                total_blocks: u32::try_from(total_blocks).unwrap_or(u32::MAX),
+                chains,
+                producer,
+                block_tokens,
+                matched,
+            }
+        };
+        producers.iter().enumerate().map(read).collect()
+    }
+
     /// How many blocks are to be remembered for an endpoint.
     pub(crate) fn capacity_blocks(&self, endpoint: &Endpoint) -> usize {
         self.producer.capacity_blocks(endpoint, self.block_tokens)
@@ -98,44 +131,6 @@ impl PrefixFacts<'_> {
 }
 
 impl<'a> Facts<'a> {
-    pub(crate) fn gather(
-        request: &'a Request<'a>,
-        producers: &'a [PrefixSettings],
-        fleet: &'a Fleet,
-        candidates: &'a [u32],
-        ledger: &'a Ledger,
-    ) -> Self {
-        let prefixes = producers
-            .iter()
-            .enumerate()
-            .map(|(number, producer)| {
-                let block_tokens = producer.block_tokens(fleet);
-                let most = producer.most_blocks(block_tokens);
-                let salt = request.cache_salt.as_deref();
-                let hashes =
-                    |prompt| wire::prefix::block_hashes(request.model, salt, prompt, block_tokens, most);
-                let chains: Vec<Vec<u64>> = request.prompts.iter().map(|prompt| hashes(prompt)).collect();
-                let mut matched: HashMap<HashedKey, u32, KeyHasher> = HashMap::default();
-                for chain in &chains {
-                    for (key, blocks) in
-                        ledger.prefixes(number).map(|index| index.matches(chain)).unwrap_or_default()
-                    {
-                        *matched.entry(HashedKey(key)).or_default() += blocks;
-                    }
-                }
-                let total_blocks = chains.iter().map(Vec::len).sum::<usize>();
-                PrefixFacts {
-                    total_blocks: u32::try_from(total_blocks).unwrap_or(u32::MAX),
-                    chains,
-                    producer,
-                    block_tokens,
-                    matched,
-                }
-            })
-            .collect();
-        Self { request, endpoints: fleet.endpoints(), candidates, ledger, prefixes }
-    }
-
     /// No candidate has any part of the prompt.
     pub(crate) fn is_cold(&self) -> bool {
         self.candidates()

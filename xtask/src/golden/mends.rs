@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::difference::Difference;
 
 /// Something that is true of a case: `apiVersion/kind/namespace/name.field.path=value`, and of which service, if of one.
+#[derive(Clone)]
 pub(crate) struct Fact {
     pub(crate) service: Option<String>,
     pub(crate) line: String,

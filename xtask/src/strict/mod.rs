@@ -17,9 +17,6 @@ pub(crate) use own::own;
 
 use crate::verdicts::Judge;
 
-/// The field manager of the operator.
-const MANAGER: &str = "llmisvc";
-
 /// What a namespace goes through.
 pub(crate) struct Story {
     pub(crate) name: String,
@@ -93,7 +90,8 @@ impl Judge {
             self.namespace(namespace).await?;
         }
         let path = self.path(object).await?;
-        let path = format!("{path}?fieldManager={MANAGER}&force=true&fieldValidation=Strict");
+        let manager = plan::FIELD_MANAGER;
+        let path = format!("{path}?fieldManager={manager}&force=true&fieldValidation=Strict");
         let answer = self.ask("PATCH", &path, "application/apply-patch+yaml", object).await?;
         Ok(match answer.code {
             200 | 201 => None,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::Scope;
 use super::body::{self, WriteOptions};
 use super::write::{check_metadata, dedup_owners, metadata, name_of, tidy_metadata};
+use crate::catalog::Resource;
 use crate::core::{Core, NAMESPACE_NAMES};
 use crate::http::{Answer, Call};
 use crate::status::Failure;
@@ -67,11 +68,7 @@ impl Core {
         }
         let name = name_of(&value).to_owned();
         self.check_namespace(scope, &name, &value)?;
-        if resource.has_status()
-            && let Some(map) = value.as_object_mut()
-        {
-            map.remove("status");
-        }
+        drop_status(resource, &mut value);
         let mut warnings: Vec<String> = dedup_owners(&mut value).into_iter().collect();
         crate::kinds::fill(resource, &mut value, None);
         tidy_metadata(&mut value);
@@ -79,11 +76,7 @@ impl Core {
             crate::managed::created(self, resource, &mut value, options, scope.subresource.as_deref(), &now);
         }
         if self.mutate(call, scope, "CREATE", &mut value, None, options.dry_run)? {
-            if resource.has_status()
-                && let Some(map) = value.as_object_mut()
-            {
-                map.remove("status");
-            }
+            drop_status(resource, &mut value);
             crate::kinds::fill_again(resource, &mut value, None);
             tidy_metadata(&mut value);
         }
@@ -136,6 +129,15 @@ impl Core {
             return Err(failure);
         }
         Ok(())
+    }
+}
+
+/// A new object has none, whoever says otherwise.
+fn drop_status(resource: &Resource, value: &mut Value) {
+    if resource.has_status()
+        && let Some(fields) = value.as_object_mut()
+    {
+        fields.remove("status");
     }
 }
 

@@ -76,9 +76,10 @@ impl Core {
             if !selection.matches_stored(self, resource, object) {
                 continue;
             }
+            let mut shown = self.shown(resource, object);
             let single = Scope {
                 resource: resource.clone(),
-                namespace: object.value()["metadata"]["namespace"].as_str().map(str::to_owned),
+                namespace: shown["metadata"]["namespace"].as_str().map(str::to_owned),
                 subresource: None,
             };
             let mut current = Some(object.clone());
@@ -88,7 +89,6 @@ impl Core {
                 }
                 current = self.store.get(&object.key);
             }
-            let mut shown = self.shown(resource, object);
             if resource.built_in().is_some()
                 && let Some(map) = shown.as_object_mut()
             {

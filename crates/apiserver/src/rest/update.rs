@@ -144,14 +144,8 @@ impl Core {
         }
         if self.mutate(call, scope, "UPDATE", &mut value, Some(old), options.dry_run)? {
             // What a webhook makes of the status counts as little as what the client sent.
-            if resource.has_status()
-                && !status
-                && let Some(fields) = value.as_object_mut()
-            {
-                match old.get("status") {
-                    Some(status) => fields.insert("status".to_owned(), status.clone()),
-                    None => fields.remove("status"),
-                };
+            if !status {
+                self.keep_the_rest(scope, &mut value, old);
             }
             crate::kinds::fill_again(resource, &mut value, Some(old));
             tidy_metadata(&mut value);

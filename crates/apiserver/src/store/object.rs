@@ -62,10 +62,9 @@ struct Head {
 impl Object {
     /// `value` with that revision in it.
     pub(super) fn new(key: &str, value: &Value, revision: u64) -> Self {
-        let text = value.to_string().into_boxed_str();
         // What is written has passed validation, so `metadata` is what it should be.
-        let links = serde_json::from_str::<Head>(&text).map(|head| head.metadata).unwrap_or_default();
-        Self { key: key.into(), revision, links, text }
+        let links = Links::deserialize(&value["metadata"]).unwrap_or_default();
+        Self { key: key.into(), revision, links, text: value.to_string().into() }
     }
 
     /// An object as the disk has it. One without a revision of its own has that of the whole store.

@@ -16,7 +16,7 @@ mod container;
 mod controllers;
 mod env;
 mod events;
-mod groups;
+pub(crate) mod groups;
 mod launch;
 pub mod logs;
 mod mounts;

@@ -7,10 +7,10 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
+use crate::node::groups::SET;
+
 /// Reason of every condition that is taken back.
 const REASON: &str = "Restarted";
-/// Label of the pods of a LeaderWorkerSet.
-const GROUP_SET: &str = "leaderworkerset.sigs.k8s.io/name";
 /// Writes at once: enough to fill the store's group commits.
 const AT_ONCE: usize = 64;
 
@@ -39,8 +39,7 @@ pub(super) async fn forget(client: &kube::Client) -> Result<(), kube::Error> {
             Err(error) => return Err(error),
         };
         let writes = objects.into_iter().filter_map(|mut object| {
-            let is_of_group =
-                object.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(GROUP_SET));
+            let is_of_group = object.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(SET));
             let status = object.data.get_mut("status")?;
             let before = status.clone();
             take_back(status);

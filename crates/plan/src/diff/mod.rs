@@ -20,8 +20,9 @@ use fields::Record;
 pub use fields::FieldChange;
 pub use pods::{Devices, Pods};
 
-/// Name under which the operator applies.
-pub(crate) const FIELD_MANAGER: &str = "llmisvc";
+/// The owner of every field that the operator writes. It never changes: a new name would leave the old one's fields
+/// behind for ever.
+pub const FIELD_MANAGER: &str = "llmisvc";
 
 /// One write.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

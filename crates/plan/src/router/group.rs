@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::managed_scheduler;
 use crate::storage::{adapters, published_name};
-use crate::subject::{SERVING_PORT, Subject, is_deleted};
+use crate::subject::{SERVING_PORT, Subject, is_deleted, is_marked_stopped};
 
 /// One member of a group.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +115,7 @@ pub(crate) fn awaited(facts: &Facts) -> Option<String> {
         .filter_map(|service| service["metadata"]["name"].as_str())
         .filter(|name| *name != own)
         .find(|name| {
-            let route = api::names::child_name(name, "-kserve-route");
+            let route = api::names::route(name);
             let route = facts.objects.get(ROUTES, "HTTPRoute", Some(facts.namespace()), &route);
             let rules = route.and_then(|route| route["spec"]["rules"].as_array());
             rules
@@ -161,9 +161,7 @@ fn own_models(subject: &Subject) -> BTreeSet<String> {
 /// A member other than the service, if it can take requests or is only stopped.
 fn other_member(subject: &Subject, service: &Value) -> Option<Member> {
     let name = service["metadata"]["name"].as_str()?;
-    let stopped = service["metadata"]["annotations"][api::keys::STOP]
-        .as_str()
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let stopped = is_marked_stopped(service);
     if !stopped && !is_routable(service) {
         return None;
     }

@@ -15,7 +15,7 @@ const MIGRATED: &str = "serving.kserve.io/inference-pool-migrated";
 
 /// Name of the managed route.
 pub(crate) fn name(subject: &Subject) -> String {
-    subject.child("-kserve-route")
+    api::names::route(subject.name)
 }
 
 /// The spec of the route that we manage, if we do: the user has no routes of their own.

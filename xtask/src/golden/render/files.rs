@@ -264,7 +264,7 @@ fn shortened(child: &Value) -> Value {
 /// What rules may ask about: what was posted, merged, recorded and judged in this phase and, of the statuses, in the one before.
 fn facts_of(case: &Case, phase: &str, state: &State, before: &[Value]) -> Result<Vec<Fact>> {
     let recorded = case.dir.join(phase);
-    let mut facts = state::facts(&state.facts);
+    let mut facts = state.facts.clone();
     let mut add = |prefix: &str, documents: &[Value]| {
         documents.iter().for_each(|document| state::add_facts(prefix, document, &mut facts));
     };

@@ -59,11 +59,6 @@ pub(super) fn report_of(object: &Value, status: Value) -> Value {
     }))
 }
 
-/// Facts, once more.
-pub(super) fn facts(facts: &[Fact]) -> Vec<Fact> {
-    facts.iter().map(|fact| Fact { service: fact.service.clone(), line: fact.line.clone() }).collect()
-}
-
 /// Adds what a document says, leaf by leaf, as `apiVersion/kind/namespace/name.field.path=value`.
 pub(super) fn add_facts(prefix: &str, document: &Value, facts: &mut Vec<Fact>) {
     let Ok(key) = ObjectKey::of(document) else { return };
