@@ -32,6 +32,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use assess::Assessor;
 use publish::Publisher;
+pub(crate) use watch::version;
 
 /// A change is looked at at once, the next ones at most this often: many pods become ready in the same moment.
 const PACE: Duration = Duration::from_millis(10);
@@ -72,12 +73,18 @@ pub struct GatewayHandle {
     address: SocketAddr,
     stop: Option<oneshot::Sender<Duration>>,
     task: Option<JoinHandle<()>>,
+    pods_known: tokio::sync::watch::Receiver<u64>,
 }
 
 impl GatewayHandle {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What requests are routed by: every pod whose `resourceVersion` is not above this.
+    pub fn pods_known(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.pods_known.clone()
     }
 
     /// Takes no more connections, lets running requests end for at most `drain`, then cuts the rest.
@@ -113,6 +120,7 @@ pub fn start(
     let assessor = Assessor::new(&options, address)?;
     let gateway = relay::Gateway::new(options.limits);
     let (stop, stopped) = oneshot::channel();
+    let (knows_pods, pods_known) = tokio::sync::watch::channel(0);
     let task = tokio::spawn(async move {
         // Dropped without a word: no time to drain.
         let shutdown = async move { stopped.await.unwrap_or_default() };
@@ -120,12 +128,12 @@ pub fn start(
         // Tasks of their own: a look at many objects must not keep connections waiting.
         let mut background = JoinSet::new();
         let publisher = Arc::new(Publisher::new(client.clone()));
-        background.spawn(follow(client, assessor, gateway, Arc::clone(&publisher)));
+        background.spawn(follow(client, assessor, gateway, Arc::clone(&publisher), knows_pods));
         background.spawn(async move { publisher.run().await });
         serving.await;
         background.shutdown().await;
     });
-    Ok(GatewayHandle { address, stop: Some(stop), task: Some(task) })
+    Ok(GatewayHandle { address, stop: Some(stop), task: Some(task), pods_known })
 }
 
 /// Keeps the gateway's routes and the statuses as the API server's objects want them. Never ends.
@@ -134,6 +142,7 @@ async fn follow(
     mut assessor: Assessor,
     gateway: Arc<relay::Gateway>,
     publisher: Arc<Publisher>,
+    knows_pods: tokio::sync::watch::Sender<u64>,
 ) {
     let mut seen = watch::Seen::default();
     let mut changes = watch::changes(client);
@@ -148,6 +157,7 @@ async fn follow(
         let begun = std::time::Instant::now();
         let assessment = assessor.assess(&seen, jiff::Timestamp::now());
         gateway.publish(assessment.table);
+        knows_pods.send_replace(seen.pods.newest_version());
         publisher.wish(assessment.wishes);
         tokio::time::sleep((begun.elapsed() * (LOOK_SHARE - 1)).max(PACE)).await;
     }

@@ -51,11 +51,18 @@ pub(crate) struct Kept<K> {
     arriving: BTreeMap<Key, Arc<K>>,
     is_known: bool,
     is_served: bool,
+    newest_version: u64,
 }
 
 impl<K> Default for Kept<K> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), arriving: BTreeMap::new(), is_known: false, is_served: false }
+        Self {
+            objects: BTreeMap::new(),
+            arriving: BTreeMap::new(),
+            is_known: false,
+            is_served: false,
+            newest_version: 0,
+        }
     }
 }
 
@@ -118,6 +125,7 @@ impl<K: Resource> Kept<K> {
         };
         match happened {
             Happened::Seen(Event::Apply(object)) => {
+                self.newest_version = self.newest_version.max(version(&object));
                 self.objects.insert(key(&object), Arc::new(object));
             }
             Happened::Seen(Event::Delete(object)) => {
@@ -129,6 +137,8 @@ impl<K: Resource> Kept<K> {
             }
             Happened::Seen(Event::InitDone) => {
                 self.objects = std::mem::take(&mut self.arriving);
+                let versions = self.objects.values().map(|object| version(&**object));
+                self.newest_version = versions.fold(self.newest_version, u64::max);
                 self.is_known = true;
                 self.is_served = true;
             }
@@ -139,6 +149,12 @@ impl<K: Resource> Kept<K> {
             }
             Happened::Broken => {}
         }
+    }
+
+    /// The newest `resourceVersion` of an object. The API server tells of changes in their order, so what is older is
+    /// known.
+    pub(crate) fn newest_version(&self) -> u64 {
+        self.newest_version
     }
 
     /// Whether the API server knows the kind.
@@ -163,6 +179,12 @@ impl<K: Resource> Kept<K> {
         }
         self.apply(Happened::Seen(Event::InitDone));
     }
+}
+
+/// An object's `resourceVersion` as a number; 0 without one.
+pub(crate) fn version(object: &impl Resource) -> u64 {
+    let version = object.meta().resource_version.as_deref();
+    version.and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 /// All watches as one stream. It never ends.

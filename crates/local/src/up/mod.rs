@@ -219,7 +219,7 @@ impl Prepared {
         let (sightings_sender, sightings) = mpsc::unbounded_channel();
         let observers = vec![
             tokio::spawn(observe::writes(reports, sightings_sender.clone())),
-            tokio::spawn(observe::services(client.clone(), sightings_sender.clone())),
+            tokio::spawn(observe::services(client.clone(), gateway.pods_known(), sightings_sender.clone())),
             tokio::spawn(observe::pods(client.clone(), sightings_sender)),
         ];
         let engine = engine_words(options.engine);

@@ -1,13 +1,18 @@
 //! What `up` looks at to tell its user how things stand. It only watches.
 
 use futures_util::StreamExt;
-use kube::api::{Api, DynamicObject};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::Sighting;
+use super::progress::is_ready;
+
+/// What all pods of services have.
+const POD_OF_SERVICE: &str = "app.kubernetes.io/part-of=llminferenceservice";
 
 /// The kind that `up` is about.
 pub(super) fn service_resource() -> ApiResource {
@@ -37,16 +42,47 @@ pub(super) async fn writes(
     }
 }
 
-/// The services as they change.
-pub(super) async fn services(client: kube::Client, sightings: mpsc::UnboundedSender<Sighting>) {
-    let api = Api::all_with(client, &service_resource());
-    observe(api, watcher::Config::default(), sightings, Sighting::Service, Sighting::ServiceGone).await;
+/// The services as they change. One that is Ready is told of when the gateway knows its pods, as a request may follow at
+/// once: status and pods reach this place and the gateway each on a way of their own.
+pub(super) async fn services(
+    client: kube::Client,
+    mut pods_known: watch::Receiver<u64>,
+    sightings: mpsc::UnboundedSender<Sighting>,
+) {
+    let api = Api::all_with(client.clone(), &service_resource());
+    let (all_sender, mut all) = mpsc::unbounded_channel();
+    let told = async {
+        while let Some(sighting) = all.recv().await {
+            if let Sighting::Service(service) = &sighting
+                && is_ready(service)
+                && let Some(newest) = newest_pod(&client, service).await
+                && pods_known.wait_for(|known| *known >= newest).await.is_err()
+            {
+                return;
+            }
+            if sightings.send(sighting).is_err() {
+                return;
+            }
+        }
+    };
+    let config = watcher::Config::default();
+    tokio::join!(observe(api, config, all_sender, Sighting::Service, Sighting::ServiceGone), told);
+}
+
+/// The newest version of a pod of a service; `None` if it has none, or the API server does not say.
+async fn newest_pod(client: &kube::Client, service: &Value) -> Option<u64> {
+    let word = |field: &str| service["metadata"][field].as_str();
+    let name = plan::name_label(word("name")?);
+    let params = ListParams::default().labels(&format!("{POD_OF_SERVICE},{}={name}", api::keys::APP_NAME));
+    let pods =
+        Api::<Pod>::namespaced(client.clone(), word("namespace")?).list_metadata(&params).await.ok()?;
+    pods.items.iter().map(crate::gateway::version).max()
 }
 
 /// The pods of services as they change.
 pub(super) async fn pods(client: kube::Client, sightings: mpsc::UnboundedSender<Sighting>) {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
-    let config = watcher::Config::default().labels("app.kubernetes.io/part-of=llminferenceservice");
+    let config = watcher::Config::default().labels(POD_OF_SERVICE);
     observe(Api::all_with(client, &resource), config, sightings, Sighting::Pod, Sighting::PodGone).await;
 }
 

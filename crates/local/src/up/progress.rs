@@ -162,7 +162,7 @@ impl Progress {
                 known.url = status["url"].as_str().map(str::to_owned);
                 known.model = served_model(&object);
                 let ready = condition(status, "Ready");
-                let is_ready = ready.is_some_and(|c| c["status"] == "True");
+                let is_ready = is_ready(&object);
                 if is_ready && known.ready != Some(true) {
                     say(&name, "Ready", known.url.clone().unwrap_or_default());
                     known.complaint = None;
@@ -357,6 +357,11 @@ fn served_model(service: &Value) -> String {
 
 fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
     status["conditions"].as_array()?.iter().find(|condition| condition["type"] == type_)
+}
+
+/// Whether a service's status says that it is Ready.
+pub(super) fn is_ready(service: &Value) -> bool {
+    condition(&service["status"], "Ready").is_some_and(|ready| ready["status"] == "True")
 }
 
 fn complaint_text(condition: &Value) -> String {
