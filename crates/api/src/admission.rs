@@ -4,7 +4,6 @@
 //! is the server's: null values and unknown fields go, defaults come, the mutating webhook runs (services only), the
 //! schema and its rules are checked, then the validating webhook. What a config's templates render to is not looked at.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -58,11 +57,7 @@ pub struct Refusal {
 
 /// What becomes of `object`. Anything but our two kinds comes back as it is.
 pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> {
-    admit_owned(object.clone(), request)
-}
-
-/// [`admit`] for who needs the object no more.
-pub fn admit_owned(mut object: Value, request: Request<'_>) -> Result<Admitted, Refusal> {
+    let mut object = object.clone();
     let version = object["apiVersion"].as_str().and_then(Version::of);
     let kind = object["kind"].as_str().and_then(Kind::of);
     let (Some(version), Some(kind)) = (version, kind) else {
@@ -93,11 +88,43 @@ pub fn admit_owned(mut object: Value, request: Request<'_>) -> Result<Admitted, 
     }
 }
 
+/// Why `object` would be refused; `None` if [`admit`] takes it. One that would be stored as it is, as a composed service
+/// mostly would, is only looked at.
+pub fn refusal(object: &Value) -> Option<Refusal> {
+    let version = object["apiVersion"].as_str().and_then(Version::of)?;
+    let kind = object["kind"].as_str().and_then(Kind::of)?;
+    let schema = schema(kind, version)?;
+    if version == Version::V1alpha2
+        && is_as_go_writes(object, version)
+        && (kind == Kind::Config || defaults::are_applied(object))
+    {
+        let examined = schema::examine(schema, object);
+        if examined.is_settled {
+            let causes = findings(Some(schema), object, examined.violations);
+            if !causes.is_empty() {
+                return Some(Refusal { code: 422, causes });
+            }
+            return match validate_read(kind, version, object, None) {
+                Ok(verdict) if verdict.findings.is_empty() => None,
+                Ok(verdict) => Some(Refusal { code: 422, causes: verdict.findings }),
+                Err(refusal) => Some(refusal),
+            };
+        }
+    }
+    admit(object, Request::default()).err()
+}
+
 /// Everything that the schema of `version` says against the object, its name and its rules included.
 pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Finding> {
-    let mut violations: Vec<Violation> = validate::name_violation(object).into_iter().collect();
     let schema = schema(kind, version);
-    violations.extend(schema.iter().flat_map(|schema| schema::validate(schema, object, None)));
+    let violations = schema.map(|schema| schema::validate(schema, object, None)).unwrap_or_default();
+    findings(schema, object, violations)
+}
+
+/// What `violations` say, what is wrong with the name, and which rules are broken.
+fn findings(schema: Option<&Schema>, object: &Value, violations: Vec<Violation>) -> Vec<Finding> {
+    let mut violations: Vec<Violation> =
+        validate::name_violation(object).into_iter().chain(violations).collect();
     let is_blocked = schema::blocks_rules(&violations);
     if is_blocked {
         violations.push(Violation::rules_not_checked());
@@ -105,7 +132,7 @@ pub fn check(kind: Kind, version: Version, object: &Value) -> Vec<Finding> {
     let mut causes: Vec<Finding> =
         violations.into_iter().map(|violation| Finding { rule: SCHEMA_RULE, violation }).collect();
     let Some(schema) = schema.filter(|_| !is_blocked) else { return causes };
-    causes.extend(schema::check_rules(schema, object, None, rules::holds).into_iter().map(
+    causes.extend(schema::check_rules(schema, object, None, rules::rule_holds).into_iter().map(
         |(violation, rule)| {
             let id =
                 rules::by_text(&rule.rule).and_then(|known| validate::catalogue::like_schema_rule(known.id));
@@ -211,15 +238,23 @@ fn validate_stored(
     stored: &Value,
     old: Option<&Value>,
 ) -> Result<Verdict, Refusal> {
-    let read = if is_as_go_writes(stored, Version::V1alpha2) {
-        check_uris(stored)?;
-        Cow::Borrowed(stored)
-    } else {
-        Cow::Owned(go(stored, Version::V1alpha2)?)
-    };
+    if is_as_go_writes(stored, Version::V1alpha2) {
+        return validate_read(kind, version, stored, old);
+    }
+    validate_read(kind, version, &go(stored, Version::V1alpha2)?, old)
+}
+
+/// What the validating webhook says of an object as Go writes it.
+fn validate_read(
+    kind: Kind,
+    version: Version,
+    read: &Value,
+    old: Option<&Value>,
+) -> Result<Verdict, Refusal> {
+    check_uris(read)?;
     Ok(match kind {
-        Kind::Service => validate::service(&read, old, version == Version::V1alpha1),
-        Kind::Config => validate::config(&read, old),
+        Kind::Service => validate::service(read, old, version == Version::V1alpha1),
+        Kind::Config => validate::config(read, old),
     })
 }
 

@@ -31,6 +31,22 @@ pub fn apply(service: &mut Value, caches: Option<&Objects>) {
     write_local_model(service, caches);
 }
 
+/// Whether [`apply`] without caches would leave the service as it is. `false` may also mean that it is not known.
+pub(crate) fn are_applied(service: &Value) -> bool {
+    let has = |pointer: &str| service.pointer(pointer).is_some_and(|value| !value.is_null());
+    let is_named =
+        service.pointer("/spec/model/name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+    let has_containers = |pod: &Value| pod.get("containers").is_some_and(|containers| !containers.is_null());
+    is_named
+        && !has("/metadata/labels")
+        && !has("/metadata/annotations")
+        && !has("/spec/router/route/group")
+        && POD_SPECS
+            .iter()
+            .filter_map(|pointer| service.pointer(pointer))
+            .all(|pod| !pod.is_object() || has_containers(pod))
+}
+
 /// `containers: []` where a pod spec says nothing about them. Merging does the same to each layer.
 pub fn default_containers(object: &mut Value) {
     for pointer in POD_SPECS {

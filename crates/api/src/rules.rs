@@ -40,31 +40,41 @@ pub enum Check {
     PathWithout(&'static str),
 }
 
-static RULES: LazyLock<BTreeMap<&'static str, CelRule>> = LazyLock::new(|| {
-    workload::rules().into_iter().chain(route::rules()).map(|rule| (rule.id, rule)).collect()
+/// By name.
+static RULES: LazyLock<Vec<CelRule>> = LazyLock::new(|| {
+    let mut rules: Vec<CelRule> = workload::rules().into_iter().chain(route::rules()).collect();
+    rules.sort_by_key(|rule| rule.id);
+    rules
 });
 
-static BY_TEXT: LazyLock<BTreeMap<&'static str, &'static CelRule>> =
-    LazyLock::new(|| RULES.values().map(|rule| (rule.rule.as_str(), rule)).collect());
+/// Where in [`RULES`] the rule of an expression is.
+static BY_TEXT: LazyLock<BTreeMap<&'static str, usize>> =
+    LazyLock::new(|| RULES.iter().enumerate().map(|(index, rule)| (rule.rule.as_str(), index)).collect());
 
 /// The rule of that name.
 pub(crate) fn find(id: &str) -> Option<&'static CelRule> {
-    RULES.get(id)
+    RULES.binary_search_by_key(&id, |rule| rule.id).ok().map(|index| &RULES[index])
 }
 
 /// All rules, by name.
 pub fn all() -> impl Iterator<Item = &'static CelRule> {
-    RULES.values()
+    RULES.iter()
 }
 
 /// Whether the expression `rule` holds for `value`; `None` if it is none of ours.
 pub fn holds(rule: &str, value: &Value) -> Option<bool> {
-    BY_TEXT.get(rule).map(|known| known.holds.of(value))
+    by_text(rule).map(|known| known.holds.of(value))
+}
+
+/// [`holds`] for a rule of a schema.
+pub(crate) fn rule_holds(rule: &kinds::schema::Rule, value: &Value) -> Option<bool> {
+    let number = rule.number(|text| BY_TEXT.get(text).copied())?;
+    RULES.get(number).map(|known| known.holds.of(value))
 }
 
 /// The rule whose expression that is.
 pub(crate) fn by_text(rule: &str) -> Option<&'static CelRule> {
-    BY_TEXT.get(rule).copied()
+    BY_TEXT.get(rule).and_then(|index| RULES.get(*index))
 }
 
 impl Check {

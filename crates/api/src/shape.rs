@@ -51,6 +51,10 @@ pub struct Struct {
     pub embedded: Vec<&'static str>,
     /// What the schema says of the type, as written in the table.
     pub(crate) facts: Vec<&'static str>,
+    /// The fields, by their names in Go.
+    by_go: BTreeMap<String, &'static str>,
+    /// The fields that Go may write although they are not there.
+    standing: Vec<&'static str>,
 }
 
 /// A field of a Go struct.
@@ -72,6 +76,14 @@ pub struct Field {
     pub retain_keys: bool,
     /// What the schema says of the field, as written in the table.
     pub(crate) facts: Vec<&'static str>,
+    go_type: OnceLock<String>,
+}
+
+impl Field {
+    /// Its type as Go prints it in errors (`*v1.PodSpec`, `[]string`).
+    pub fn go_type(&self) -> &str {
+        self.go_type.get_or_init(|| self.type_.go_name())
+    }
 }
 
 /// What a field holds.
@@ -173,11 +185,16 @@ impl Struct {
 
     /// What a template reaches under that name: a field, one of an embedded struct, or the embedded struct itself.
     pub fn go_field(&self, go: &str) -> Option<GoField<'_>> {
-        if let Some(field) = self.fields.values().find(|field| field.go == go) {
+        if let Some(field) = self.by_go.get(go).and_then(|json| self.fields.get(json)) {
             return Some(GoField::Field(field));
         }
         let embedded = self.embedded.iter().filter_map(|name| find(name)).find(|of| of.short_name() == go)?;
         Some(GoField::Embedded(embedded))
+    }
+
+    /// The fields that Go may write although they are not there.
+    fn written_when_absent(&self) -> impl Iterator<Item = &Field> {
+        self.standing.iter().filter_map(|name| self.fields.get(name))
     }
 
     /// The name without its package.

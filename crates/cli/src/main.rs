@@ -22,6 +22,9 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{Args, Command};
 use crate::problem::{Failure, say};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit codes are part of the interface: scripts hold on to them.
 const RAN_AND_FAILED: u8 = 1;
 const INPUT_AT_FAULT: u8 = 2;

@@ -6,10 +6,14 @@
 
 use std::{hint::black_box, process::ExitCode, sync::Arc};
 
+use api::admission::{self, Request};
 use compose::{Facts, presets};
 use kinds::Objects;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What the median of the largest composition should be, in microseconds.
 const AIM_US: f64 = 1000.0;
@@ -173,7 +177,10 @@ fn facts(mut spec: Value, further: &[&str], stored: bool) -> Facts {
         refs.splice(0..0, named);
     }
     let mut objects = Objects::new();
-    let presets = presets::all().iter().filter(|_| stored).map(|preset| preset.document.clone());
+    let presets = presets::all()
+        .iter()
+        .filter(|_| stored)
+        .filter_map(|preset| Some(admission::admit(&preset.document, Request::default()).ok()?.object));
     for object in presets.chain(shared()) {
         // All of them have a name and a kind.
         let _ = objects.insert(object);

@@ -37,7 +37,7 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
             Source::Preset => Origin::Preset(found.name.clone()),
             Source::UserRef => Origin::BaseRef(found.name.clone()),
         };
-        put_over(&mut merged, found.spec.into_owned(), layers.add(origin))?;
+        put_over(&mut merged, &found.spec, layers.add(origin))?;
         applied_configs.push(AppliedConfig {
             name: found.name,
             namespace: found.namespace,
@@ -46,7 +46,7 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
         });
     }
     let service_layer = layers.add(Origin::Service);
-    put_over(&mut merged, service, service_layer)?;
+    put_over(&mut merged, &service, service_layer)?;
     let spec = merged.unwrap_or_else(|| Layered::new(json!({}), service_layer));
     let mut merged = finished(facts, spec, layers, service_layer, applied_configs, pins)?;
     merged.warnings.extend(misfits);
@@ -58,7 +58,7 @@ pub fn merge(configs: &[Value]) -> Result<Value, Error> {
     let mut merged = None;
     for config in configs {
         let name = config.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("config");
-        put_over(&mut merged, layer::normal(&config["spec"], name)?, 0)?;
+        put_over(&mut merged, &layer::normal(&config["spec"], name)?, 0)?;
     }
     layer::normal(&merged.map_or(Value::Null, |layered| layered.value), "merged")
 }
@@ -96,7 +96,7 @@ fn resolve(service: &Value, refs: &[Found]) -> Result<Value, Error> {
     let mut resolved = Layered::new(layer::decisive(service), 0);
     for found in refs {
         resolved
-            .merge(layer::spec_type(), layer::overlay(layer::decisive(&found.spec)), 0)
+            .merge(layer::spec_type(), &layer::overlay(&layer::decisive(&found.spec)), 0)
             .map_err(merge_failed)?;
     }
     Ok(resolved.value)
@@ -121,10 +121,10 @@ fn misfits(resolved: &Value, refs: &[Found]) -> Vec<Warning> {
         .collect()
 }
 
-fn put_over(merged: &mut Option<Layered>, spec: Value, id: LayerId) -> Result<(), Error> {
+fn put_over(merged: &mut Option<Layered>, spec: &Value, id: LayerId) -> Result<(), Error> {
     match merged {
-        None => *merged = Some(Layered::new(spec, id)),
-        Some(below) => below.merge(layer::spec_type(), layer::overlay(spec), id).map_err(merge_failed)?,
+        None => *merged = Some(Layered::new(spec.clone(), id)),
+        Some(below) => below.merge(layer::spec_type(), &layer::overlay(spec), id).map_err(merge_failed)?,
     }
     Ok(())
 }

@@ -6,9 +6,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use api::names;
-use api::shape::{self, GoField, Struct as Shape, Type};
+use api::shape::{self, Field, GoField, Struct as Shape, Type};
 use gotmpl::{Function, Functions, List, Map, Param, Struct, Value as GoValue};
 use kinds::quantity::Quantity;
 use serde_json::{Value, json};
@@ -86,6 +87,11 @@ impl<'d> Struct<'d> for Root<'d> {
     }
 }
 
+static METADATA: LazyLock<Option<&'static Shape>> = LazyLock::new(|| shape::find("meta.ObjectMeta"));
+static SPEC: LazyLock<Option<&'static Shape>> = LazyLock::new(|| shape::find("api.LLMInferenceServiceSpec"));
+static STATUS: LazyLock<Option<&'static Shape>> =
+    LazyLock::new(|| shape::find("api.LLMInferenceServiceStatus"));
+
 /// The service: metadata and spec of the document under construction, status of the service itself.
 struct Service<'d> {
     facts: &'d Facts,
@@ -98,18 +104,16 @@ impl<'d> Struct<'d> for Service<'d> {
     }
 
     fn field(&self, name: &str) -> Option<GoValue<'d>> {
-        let part = |type_: &str, value: Option<&'d Value>| Some(of_struct(shape::find(type_)?, value));
+        let part = |shape: Option<&'static Shape>, value| Some(of_struct(shape?, value));
         let metadata = self.document.get("metadata");
         match name {
-            "ObjectMeta" => part("meta.ObjectMeta", metadata),
-            "Spec" => part("api.LLMInferenceServiceSpec", self.document.get("spec")),
-            "Status" => part("api.LLMInferenceServiceStatus", self.facts.service.get("status")),
+            "ObjectMeta" => part(*METADATA, metadata),
+            "Spec" => part(*SPEC, self.document.get("spec")),
+            "Status" => part(*STATUS, self.facts.service.get("status")),
             "Kind" => Some(GoValue::string("LLMInferenceService")),
             "APIVersion" => Some(GoValue::string("serving.kserve.io/v1alpha2")),
-            name => match shape::find("meta.ObjectMeta")?.go_field(name)? {
-                GoField::Field(field) => {
-                    Some(of_type(&field.type_, metadata.and_then(|metadata| metadata.get(field.json))))
-                }
+            name => match METADATA.as_ref()?.go_field(name)? {
+                GoField::Field(field) => Some(of_field(field, metadata)),
                 GoField::Embedded(_) => None,
             },
         }
@@ -117,7 +121,7 @@ impl<'d> Struct<'d> for Service<'d> {
 
     fn field_names(&self) -> Vec<String> {
         let mut names: Vec<String> = ["ObjectMeta", "Spec", "Status"].map(str::to_owned).to_vec();
-        names.extend(shape::find("meta.ObjectMeta").into_iter().flat_map(go_names));
+        names.extend(METADATA.into_iter().flat_map(go_names));
         names
     }
 
@@ -192,9 +196,7 @@ impl<'d> Struct<'d> for Object<'d> {
 
     fn field(&self, name: &str) -> Option<GoValue<'d>> {
         Some(match self.shape.go_field(name)? {
-            GoField::Field(field) => {
-                of_type(&field.type_, self.value.and_then(|value| value.get(field.json)))
-            }
+            GoField::Field(field) => of_field(field, self.value),
             GoField::Embedded(shape) => of_struct(shape, self.value),
         })
     }
@@ -262,16 +264,22 @@ fn group_size(parallelism: &Value) -> Option<i64> {
     Some(degree(parallelism, "pipeline")).filter(|pipeline| *pipeline > 0)
 }
 
-/// A JSON value seen as a Go value of that type.
-fn of_type<'d>(type_: &'d Type, value: Option<&'d Value>) -> GoValue<'d> {
+/// The field of an object.
+fn of_field<'d>(field: &'static Field, object: Option<&'d Value>) -> GoValue<'d> {
+    of_type(&field.type_, field.go_type(), object.and_then(|object| object.get(field.json)))
+}
+
+/// A JSON value seen as a Go value of that type, which Go calls `name`.
+fn of_type<'d>(type_: &'static Type, name: &'static str, value: Option<&'d Value>) -> GoValue<'d> {
+    let of = |before: &str| name.strip_prefix(before).unwrap_or(name);
     let value = value.filter(|value| !value.is_null());
     match type_ {
         Type::Pointer(inner) => match value {
-            Some(value) => GoValue::pointer(type_.go_name(), of_type(inner, Some(value))),
+            Some(value) => GoValue::pointer(name, of_type(inner, of("*"), Some(value))),
             None => {
                 let element =
                     inner.as_struct().map(|shape| Rc::new(Object { shape, value: None }) as Rc<dyn Struct>);
-                GoValue::nil_pointer(type_.go_name(), element)
+                GoValue::nil_pointer(name, element)
             }
         },
         Type::Struct(_) => match type_.as_struct() {
@@ -292,9 +300,13 @@ fn of_type<'d>(type_: &'d Type, value: Option<&'d Value>) -> GoValue<'d> {
         Type::List(element) => {
             let items = value.and_then(Value::as_array);
             GoValue::List(Rc::new(List {
-                type_name: Cow::Owned(type_.go_name()),
+                type_name: Cow::Borrowed(name),
                 is_nil: items.is_none(),
-                items: items.into_iter().flatten().map(|item| of_type(element, Some(item))).collect(),
+                items: items
+                    .into_iter()
+                    .flatten()
+                    .map(|item| of_type(element, of("[]"), Some(item)))
+                    .collect(),
             }))
         }
         Type::Map(element) => {
@@ -302,12 +314,14 @@ fn of_type<'d>(type_: &'d Type, value: Option<&'d Value>) -> GoValue<'d> {
             let typed: BTreeMap<Cow<'d, str>, GoValue<'d>> = entries
                 .into_iter()
                 .flatten()
-                .map(|(key, value)| (Cow::Borrowed(key.as_str()), of_type(element, Some(value))))
+                .map(|(key, value)| {
+                    (Cow::Borrowed(key.as_str()), of_type(element, of("map[string]"), Some(value)))
+                })
                 .collect();
             GoValue::Map(Rc::new(Map {
-                type_name: Cow::Owned(type_.go_name()),
+                type_name: Cow::Borrowed(name),
                 entries: typed,
-                zero: of_type(element, None),
+                zero: of_type(element, of("map[string]"), None),
                 is_nil: entries.is_none(),
             }))
         }

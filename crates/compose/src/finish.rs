@@ -126,13 +126,13 @@ fn set_parents(spec: &mut Value, written: &mut Written) {
 
 /// Without a scheduler the route goes to the Service; with a pool of the user's it goes there.
 fn set_back_ends(spec: &mut Value, service: &str, written: &mut Written) {
-    let scheduler = spec.pointer("/router/scheduler").filter(|scheduler| scheduler.is_object()).cloned();
+    let scheduler = spec.pointer("/router/scheduler").filter(|scheduler| scheduler.is_object());
+    let pool = scheduler.map(|scheduler| data::pool_name(scheduler, service));
     let own_pool = names::inference_pool(service);
     let Some(rules) = spec.pointer_mut("/router/route/http/spec/rules").and_then(Value::as_array_mut) else {
         return;
     };
-    let to_service = scheduler.is_none();
-    let pool = scheduler.map(|scheduler| data::pool_name(&scheduler, service));
+    let to_service = pool.is_none();
     for (rule, refs) in
         rules.iter_mut().enumerate().filter_map(|(i, rule)| Some((i, rule["backendRefs"].as_array_mut()?)))
     {

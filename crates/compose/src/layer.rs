@@ -1,5 +1,6 @@
 //! A spec as a layer: how Go would write it, and what of it becomes the patch.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use api::shape::{self, Struct};
@@ -39,18 +40,20 @@ pub(crate) fn decisive(spec: &Value) -> Value {
     Value::Object(parts.collect())
 }
 
-/// What of a normal spec goes over the layers below.
-pub(crate) fn overlay(mut spec: Value) -> Value {
-    for pointer in PODS {
-        if let Some(Value::Object(pod)) = spec.pointer_mut(pointer) {
-            pod.entry("containers").or_insert_with(|| json!([]));
+/// What of a normal spec goes over the layers below: mostly all of it.
+pub(crate) fn overlay(spec: &Value) -> Cow<'_, Value> {
+    let lacks_containers = |pointer: &&&str| {
+        spec.pointer(pointer).is_some_and(|pod| pod.is_object() && pod.get("containers").is_none())
+    };
+    let incomplete: Vec<&&str> = PODS.iter().filter(lacks_containers).collect();
+    if incomplete.is_empty() {
+        return Cow::Borrowed(spec);
+    }
+    let mut spec = spec.clone();
+    for pointer in incomplete {
+        if let Some(pod) = spec.pointer_mut(pointer) {
+            pod["containers"] = json!([]);
         }
     }
-    // An empty URI equals that of an empty spec, so it is not part of the patch.
-    if let Some(model) = spec.get_mut("model").and_then(Value::as_object_mut)
-        && model.get("uri").and_then(Value::as_str) == Some("")
-    {
-        model.remove("uri");
-    }
-    spec
+    Cow::Owned(spec)
 }

@@ -48,8 +48,8 @@ pub use settings::{
 
 /// Merges, renders and validates.
 pub fn compose(facts: &Facts) -> Result<Merged, Error> {
-    let merged = combine(facts)?;
-    check::check(&merged, facts)?;
+    let mut merged = combine(facts)?;
+    check::check(&mut merged, facts)?;
     Ok(merged)
 }
 

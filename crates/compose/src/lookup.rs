@@ -1,7 +1,7 @@
 //! Where a config is: in the service's namespace, in the system namespace, or compiled in.
 
-use std::borrow::Cow;
-use std::sync::{LazyLock, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
 use api::v1alpha2::{API_VERSION, CONFIG_KIND};
 use api::{admission, shape};
@@ -18,7 +18,7 @@ pub(crate) struct Found {
     /// `false` if the embedded preset stands in for an object.
     pub(crate) stored: bool,
     /// Its spec as Go writes it.
-    pub(crate) spec: Cow<'static, Value>,
+    pub(crate) spec: Arc<Value>,
     /// The shapes of services it says it is for; empty if it does not say.
     pub(crate) topologies: Vec<String>,
 }
@@ -33,18 +33,46 @@ fn topologies(config: &Value) -> Vec<String> {
 
 /// The embedded presets' specs as an API server would have stored them, in the order of [`presets::all`]. Each is made
 /// when it is first needed: most services need a few of them.
-static EMBEDDED: LazyLock<Vec<OnceLock<Option<Value>>>> =
+static EMBEDDED: LazyLock<Vec<OnceLock<Option<Arc<Value>>>>> =
     LazyLock::new(|| presets::all().iter().map(|_| OnceLock::new()).collect());
 
 /// The embedded preset of that name, and its spec.
-fn embedded(name: &str) -> Option<(&'static Preset, &'static Value)> {
+fn embedded(name: &str) -> Option<(&'static Preset, Arc<Value>)> {
     let index = presets::all().iter().position(|preset| preset.name == name)?;
     let preset = &presets::all()[index];
     let spec = EMBEDDED.get(index)?.get_or_init(|| {
         let stored = admission::admit(&preset.document, admission::Request::default()).ok()?;
-        layer::normal(&stored.object["spec"], preset.name).ok()
+        layer::normal(&stored.object["spec"], preset.name).ok().map(Arc::new)
     });
-    Some((preset, spec.as_ref()?))
+    Some((preset, spec.clone()?))
+}
+
+/// Specs as Go writes them, by the address of the object that they are of. A cluster has a few configs and many services,
+/// each of which is composed again and again; an entry is of use as long as its object lives.
+static NORMAL: LazyLock<Mutex<HashMap<usize, Normal>>> = LazyLock::new(Mutex::default);
+
+/// An object, and its spec as Go writes it.
+type Normal = (Weak<Value>, Arc<Value>);
+
+/// The entries of objects that are gone are looked for when there are so many.
+const MANY: usize = 256;
+
+/// The spec of a stored config as Go writes it.
+fn normal(config: &Arc<Value>, whose: impl FnOnce() -> String) -> Result<Arc<Value>, Error> {
+    let address = Arc::as_ptr(config) as usize;
+    let known = || NORMAL.lock().unwrap_or_else(PoisonError::into_inner);
+    // An address can be that of another object by now.
+    let is_of = |object: &Weak<Value>| object.upgrade().is_some_and(|object| Arc::ptr_eq(&object, config));
+    if let Some((_, spec)) = known().get(&address).filter(|(object, _)| is_of(object)) {
+        return Ok(Arc::clone(spec));
+    }
+    let spec = Arc::new(layer::normal(&config["spec"], &whose())?);
+    let mut known = known();
+    if known.len() >= MANY {
+        known.retain(|_, (object, _)| object.strong_count() > 0);
+    }
+    known.insert(address, (Arc::downgrade(config), Arc::clone(&spec)));
+    Ok(spec)
 }
 
 /// How many similar names an error offers.
@@ -60,12 +88,11 @@ pub(crate) fn find(
     let namespaces = [facts.namespace(), facts.system_namespace.as_str()];
     for namespace in namespaces {
         if let Some(config) = facts.objects.get(API_VERSION, CONFIG_KIND, Some(namespace), name) {
-            let whose = format!("{CONFIG_KIND} {namespace}/{name}");
             return Ok(Found {
                 name: name.to_owned(),
                 namespace: namespace.to_owned(),
                 stored: true,
-                spec: Cow::Owned(layer::normal(&config["spec"], &whose)?),
+                spec: normal(config, || format!("{CONFIG_KIND} {namespace}/{name}"))?,
                 topologies: topologies(config),
             });
         }
@@ -76,7 +103,7 @@ pub(crate) fn find(
             name: name.to_owned(),
             namespace: facts.system_namespace.clone(),
             stored: false,
-            spec: Cow::Borrowed(spec),
+            spec,
             topologies: topologies(&preset.document),
         });
     }

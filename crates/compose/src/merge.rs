@@ -4,6 +4,7 @@
 //! out (nil, and zero values that are not behind a pointer) is not in the patch. Items of lists with a merge key are
 //! matched by it; all other lists are replaced whole.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use api::shape::{Struct, Type};
@@ -51,7 +52,7 @@ impl Layered {
     }
 
     /// Puts `overlay` over it.
-    pub(crate) fn merge(&mut self, type_: &Struct, overlay: Value, layer: LayerId) -> Result<(), String> {
+    pub(crate) fn merge(&mut self, type_: &Struct, overlay: &Value, layer: LayerId) -> Result<(), String> {
         let mut walk = Walk { layer, pointer: String::new(), replaced: &mut self.replaced };
         if let (Value::Object(base), Value::Object(overlay)) = (&mut self.value, overlay) {
             walk.merge_struct(type_, base, &mut self.origin, overlay)?;
@@ -69,6 +70,56 @@ impl Node {
         match self {
             Node::Map(rest, own) => (*rest, own),
             _ => unreachable!("made a map above"),
+        }
+    }
+
+    /// Whether the part at `pointer` is of that layer and of no other.
+    pub(crate) fn is_from(&self, pointer: &str, layer: LayerId) -> bool {
+        let mut node = self;
+        for step in pointer.split('/').skip(1) {
+            node = match node {
+                Node::From(of) => return *of == layer,
+                Node::Map(rest, own) => match own.get(&*key_of(step)) {
+                    Some(child) => child,
+                    None => return *rest == layer,
+                },
+                Node::List(items) => match step.parse().ok().and_then(|index: usize| items.get(index)) {
+                    Some(child) => child,
+                    None => return false,
+                },
+            };
+        }
+        *node == Node::From(layer)
+    }
+
+    /// The part at `pointer`, if it is known apart.
+    fn find(&mut self, pointer: &str) -> Option<&mut Node> {
+        let mut node = self;
+        for step in pointer.split('/').skip(1) {
+            node = match node {
+                Node::From(_) => return None,
+                Node::Map(_, own) => own.get_mut(&*key_of(step))?,
+                Node::List(items) => step.parse().ok().and_then(|index: usize| items.get_mut(index))?,
+            };
+        }
+        Some(node)
+    }
+
+    /// The list at `pointer` has an item less.
+    pub(crate) fn remove_item(&mut self, pointer: &str, index: usize) {
+        if let Some(Node::List(items)) = self.find(pointer)
+            && index < items.len()
+        {
+            items.remove(index);
+        }
+    }
+
+    /// A key of the object at `pointer` is called otherwise.
+    pub(crate) fn rename(&mut self, pointer: &str, from: &str, to: &str) {
+        if let Some(Node::Map(_, own)) = self.find(pointer)
+            && let Some(node) = own.remove(from)
+        {
+            own.insert(to.to_owned(), node);
         }
     }
 
@@ -111,7 +162,7 @@ impl Node {
             return;
         }
         let (rest, own) = self.children();
-        own.entry(step.replace("~1", "/").replace("~0", "~")).or_insert(Node::From(rest)).set(below, layer);
+        own.entry(key_of(step).into_owned()).or_insert(Node::From(rest)).set(below, layer);
     }
 
     /// The highest layer in it.
@@ -124,10 +175,16 @@ impl Node {
     }
 }
 
+/// A step of a JSON pointer as the key that it is.
+pub(crate) fn key_of(step: &str) -> Cow<'_, str> {
+    if step.contains('~') { step.replace("~1", "/").replace("~0", "~").into() } else { step.into() }
+}
+
 /// Extends a JSON pointer by a key.
 pub(crate) fn push_step(pointer: &mut String, key: &str) {
     pointer.push('/');
-    if key.contains(['~', '/']) {
+    // Keys are short.
+    if key.bytes().any(|byte| byte == b'~' || byte == b'/') {
         pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
     } else {
         pointer.push_str(key);
@@ -154,19 +211,23 @@ impl Walk<'_> {
         type_: &Struct,
         base: &mut Map<String, Value>,
         origin: &mut Node,
-        overlay: Map<String, Value>,
+        overlay: &Map<String, Value>,
     ) -> Result<(), String> {
         let (rest, children) = origin.children();
         for (key, theirs) in overlay {
-            let Some(ours) = base.get_mut(&key) else {
+            let Some(ours) = base.get_mut(key) else {
                 children.insert(key.clone(), Node::From(self.layer));
-                base.insert(key, theirs);
+                base.insert(key.clone(), theirs.clone());
                 continue;
             };
-            let field = type_.field(&key);
+            // An empty URI equals that of an empty spec, so it is not part of the patch.
+            if key == "uri" && self.pointer == "/model" && theirs == "" {
+                continue;
+            }
+            let field = type_.field(key);
             let merge_key = field.and_then(|field| field.merge_key);
             let child = children.entry(key.clone()).or_insert(Node::From(rest));
-            self.within(&key, |walk| {
+            self.within(key, |walk| {
                 walk.merge_value(field.map(|field| &field.type_), merge_key, ours, child, theirs)
             })?;
         }
@@ -179,23 +240,24 @@ impl Walk<'_> {
         merge_key: Option<&str>,
         ours: &mut Value,
         origin: &mut Node,
-        theirs: Value,
+        theirs: &Value,
     ) -> Result<(), String> {
         let type_ = match type_ {
             Some(Type::Pointer(inner)) => Some(inner.as_ref()),
             type_ => type_,
         };
-        let theirs = match (type_, &mut *ours, theirs) {
+        match (type_, &mut *ours, theirs) {
             (Some(Type::Any), Value::Object(base), Value::Object(overlay)) => {
                 return self.merge_any(base, origin, overlay);
             }
             (Some(Type::Map(element)), Value::Object(base), Value::Object(overlay)) => {
                 return self.merge_map(element, base, origin, overlay);
             }
-            (Some(type_), Value::Object(base), Value::Object(overlay)) => match type_.as_struct() {
-                Some(struct_) => return self.merge_struct(struct_, base, origin, overlay),
-                None => Value::Object(overlay),
-            },
+            (Some(type_), Value::Object(base), Value::Object(overlay)) => {
+                if let Some(struct_) = type_.as_struct() {
+                    return self.merge_struct(struct_, base, origin, overlay);
+                }
+            }
             (Some(Type::List(element)), Value::Array(base), Value::Array(overlay)) => {
                 if let (Some(struct_), Some(merge_key)) = (element.as_struct(), merge_key) {
                     return self.merge_list(struct_, merge_key, base, origin, overlay);
@@ -205,11 +267,10 @@ impl Walk<'_> {
                     let (pointer, before) = (self.pointer.clone(), origin.highest());
                     self.replaced.push(Replaced { pointer, before, dropped, by: self.layer });
                 }
-                Value::Array(overlay)
             }
-            (_, _, theirs) => theirs,
-        };
-        *ours = theirs;
+            _ => {}
+        }
+        ours.clone_from(theirs);
         *origin = Node::From(self.layer);
         Ok(())
     }
@@ -219,17 +280,17 @@ impl Walk<'_> {
         element: &Type,
         base: &mut Map<String, Value>,
         origin: &mut Node,
-        overlay: Map<String, Value>,
+        overlay: &Map<String, Value>,
     ) -> Result<(), String> {
         let (rest, children) = origin.children();
         for (key, theirs) in overlay {
-            let Some(ours) = base.get_mut(&key) else {
+            let Some(ours) = base.get_mut(key) else {
                 children.insert(key.clone(), Node::From(self.layer));
-                base.insert(key, theirs);
+                base.insert(key.clone(), theirs.clone());
                 continue;
             };
             let child = children.entry(key.clone()).or_insert(Node::From(rest));
-            self.within(&key, |walk| walk.merge_value(Some(element), None, ours, child, theirs))?;
+            self.within(key, |walk| walk.merge_value(Some(element), None, ours, child, theirs))?;
         }
         Ok(())
     }
@@ -239,11 +300,11 @@ impl Walk<'_> {
         &mut self,
         base: &mut Map<String, Value>,
         origin: &mut Node,
-        overlay: Map<String, Value>,
+        overlay: &Map<String, Value>,
     ) -> Result<(), String> {
         let (_, children) = origin.children();
         for (key, theirs) in overlay {
-            if let Some(ours) = base.get(&key)
+            if let Some(ours) = base.get(key)
                 && ((ours.is_object() && theirs.is_object()) || (ours.is_array() && theirs.is_array()))
             {
                 return Err(format!(
@@ -251,7 +312,7 @@ impl Walk<'_> {
                 ));
             }
             children.insert(key.clone(), Node::From(self.layer));
-            base.insert(key, theirs);
+            base.insert(key.clone(), theirs.clone());
         }
         Ok(())
     }
@@ -262,16 +323,16 @@ impl Walk<'_> {
         merge_key: &str,
         base: &mut Vec<Value>,
         origin: &mut Node,
-        overlay: Vec<Value>,
+        overlay: &[Value],
     ) -> Result<(), String> {
         if overlay.is_empty() {
             return Ok(());
         }
         let before = base.len();
-        let wanted: Vec<Value> = overlay.iter().map(|item| item[merge_key].clone()).collect();
+        let wanted: Vec<&Value> = overlay.iter().map(|item| &item[merge_key]).collect();
         let origins = origin.items(base.len());
-        for (theirs, key) in overlay.into_iter().zip(&wanted) {
-            let found = base.iter().position(|item| item[merge_key] == *key);
+        for (theirs, key) in overlay.iter().zip(&wanted) {
+            let found = base.iter().position(|item| item[merge_key] == **key);
             match (found, theirs) {
                 (Some(at), Value::Object(overlay)) => {
                     let child = &mut origins[at];
@@ -282,7 +343,7 @@ impl Walk<'_> {
                     }
                 }
                 (_, theirs) => {
-                    base.push(theirs);
+                    base.push(theirs.clone());
                     origins.push(Node::From(self.layer));
                 }
             }
@@ -300,12 +361,12 @@ impl Walk<'_> {
 
 /// The order of a merged list, as indexes into `merged`, whose first `before` items were there before: items of the overlay in its order; an item that only the base
 /// has goes before an overlay's item if that one stood after it in the base, and else comes last.
-fn order(merged: &[Value], merge_key: &str, before: usize, wanted: &[Value]) -> Vec<usize> {
+fn order(merged: &[Value], merge_key: &str, before: usize, wanted: &[&Value]) -> Vec<usize> {
     let key = |index: usize| &merged[index][merge_key];
-    let rank = |key: &Value| wanted.iter().position(|known| known == key);
+    let rank = |key: &Value| wanted.iter().position(|known| *known == key);
     let old_place = |index: usize| (0..before).find(|old| key(*old) == key(index));
     let (mut theirs, ours): (Vec<usize>, Vec<usize>) =
-        (0..merged.len()).partition(|index| wanted.contains(key(*index)));
+        (0..merged.len()).partition(|index| wanted.contains(&key(*index)));
     theirs.sort_by_cached_key(|index| rank(key(*index)));
     let mut ordered = Vec::with_capacity(merged.len());
     let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::merge::{LayerId, Node};
+use crate::merge::{LayerId, Node, key_of, push_step};
 
 /// One spec out of presets, baseRefs and service, with templates rendered.
 #[derive(Debug, Clone)]
@@ -120,7 +120,7 @@ impl Origins {
         for step in pointer.split('/').skip(1) {
             let child = match node {
                 Node::From(_) => break,
-                Node::Map(rest, own) => match own.get(&step.replace("~1", "/").replace("~0", "~")) {
+                Node::Map(rest, own) => match own.get(&*key_of(step)) {
                     Some(child) => child,
                     None => return self.layers.get(*rest),
                 },
@@ -150,8 +150,7 @@ impl Origins {
     ) {
         let mut step = |key: &str, index: Option<usize>, child: &Value| {
             let length = pointer.len();
-            pointer.push('/');
-            pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            push_step(pointer, key);
             let mut rest = None;
             self.collect(node.at(key, index, &mut rest), child, pointer, fields);
             pointer.truncate(length);

@@ -5,15 +5,15 @@
 //! its quotes. Constructs that begin in one string and end in another are rendered the way KServe does it, over the
 //! whole text.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use std::ops::Deref;
 use std::sync::LazyLock;
 
 use gotmpl::{Cause, Functions, MissingKey, Template, Value as GoValue};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::merge::{LayerId, Layered, Node, push_step};
+use crate::merge::{LayerId, Layered, key_of, push_step};
 use crate::{Error, Warning, data, go_json, presets};
 
 /// What an item renders to that is to be left out of its list if it is otherwise empty.
@@ -23,15 +23,27 @@ pub(crate) const OMIT: char = '\u{f8ff}';
 const NAME: &str = "config";
 
 /// A string that holds a template.
-struct Text {
+struct Text<'v> {
+    text: &'v str,
     pointer: String,
-    /// As JSON with its quotes.
-    json: String,
-    /// Whether the user wrote it, in the service itself.
-    is_users: bool,
-    /// How KServe says that something follows it: as an array's element, or as an object's pair.
-    place: &'static str,
+    place: Place,
     template: Result<Parsed, gotmpl::Error>,
+}
+
+/// What the string is where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Item,
+    Field,
+    /// The key itself, at the pointer of its value.
+    Key,
+}
+
+/// A step into a document.
+#[derive(Clone, Copy)]
+enum Step<'v> {
+    Field(&'v str),
+    Item(usize),
 }
 
 /// A template of this text alone, or one that is known.
@@ -60,10 +72,8 @@ static KNOWN: LazyLock<HashMap<&'static str, Template>> = LazyLock::new(|| {
 
 fn add_templates(value: &'static Value, known: &mut HashMap<&'static str, Template>) {
     match value {
-        Value::String(text) if text.contains("{{") => {
-            let mut json = String::new();
-            go_json::write_string(&mut json, text);
-            if let Ok(template) = Template::parse(NAME, &json, data::FUNCTIONS) {
+        Value::String(text) if is_template(text) => {
+            if let Ok(template) = Template::parse(NAME, &json_of(text), data::FUNCTIONS) {
                 known.insert(text, template);
             }
         }
@@ -81,15 +91,16 @@ pub(crate) struct Report {
     pub(crate) left_empty: bool,
 }
 
-/// What becomes of a string, in the order of the walk.
-enum Rendered {
-    Text(String),
-    AsWritten,
+/// What becomes of a string.
+struct Rendered {
+    pointer: String,
+    place: Place,
+    text: String,
 }
 
 /// What rendering makes of a document.
 enum Outcome {
-    /// Each string by itself.
+    /// Each string by itself, in the order of the document.
     Strings(Vec<Rendered>, Vec<Warning>),
     /// KServe's way: the whole text at once.
     Whole(Value),
@@ -104,12 +115,7 @@ pub(crate) fn render(
 ) -> Result<Report, Error> {
     match outcome(document, seen, scope, service)? {
         Outcome::Strings(rendered, warnings) => {
-            let mut left_empty = false;
-            if !rendered.is_empty() {
-                let origin = Some(&mut document.origin);
-                apply(&mut document.value, origin, &mut rendered.into_iter(), &mut left_empty);
-            }
-            Ok(Report { warnings, left_empty })
+            Ok(Report { warnings, left_empty: put_in(document, rendered) })
         }
         Outcome::Whole(value) => {
             document.value = value;
@@ -125,7 +131,7 @@ fn outcome(
     service: LayerId,
 ) -> Result<Outcome, Error> {
     let mut texts = Vec::new();
-    collect(&document.value, &document.origin, service, &mut String::new(), false, &mut texts);
+    Collect { path: Vec::new(), texts: &mut texts }.walk(&document.value);
     let functions = data::functions();
     let root = scope.root(seen.unwrap_or(&document.value));
     if texts.iter().any(|text| text.template.is_err())
@@ -134,8 +140,10 @@ fn outcome(
         return Ok(Outcome::Whole(whole));
     }
     // Go parses everything before it runs anything.
-    for text in texts.iter().filter(|text| !text.is_users) {
-        if let Err(error) = &text.template {
+    for text in &texts {
+        if let Err(error) = &text.template
+            && !document.origin.is_from(&text.pointer, service)
+        {
             return Err(fix(text, "failed to parse template config", error));
         }
     }
@@ -143,25 +151,25 @@ fn outcome(
     let mut rendered = Vec::with_capacity(texts.len());
     for text in &texts {
         let in_metadata = text.pointer.starts_with("/metadata/");
-        rendered.push(match &text.template {
+        match &text.template {
             Ok(template) => match template.render(&root, &functions, MissingKey::Error) {
-                Ok(json) => decode(text, &json)?,
-                Err(_) if in_metadata => Rendered::AsWritten,
+                Ok(json) => rendered.push(Rendered {
+                    pointer: text.pointer.clone(),
+                    place: text.place,
+                    text: decode(text, &json)?,
+                }),
+                Err(_) if in_metadata => {}
                 Err(error) => return Err(fix(text, "failed to merge config", &error)),
             },
-            Err(error) => {
-                if !in_metadata {
-                    warnings.push(literal(text, error));
-                }
-                Rendered::AsWritten
-            }
-        });
+            Err(error) if !in_metadata => warnings.push(literal(text, error)),
+            Err(_) => {}
+        }
     }
     Ok(Outcome::Strings(rendered, warnings))
 }
 
 /// A user's text in braces that is no template, such as Jinja.
-fn literal(text: &Text, error: &gotmpl::Error) -> Warning {
+fn literal(text: &Text<'_>, error: &gotmpl::Error) -> Warning {
     Warning {
         field: text.pointer.clone(),
         message: format!(
@@ -171,69 +179,77 @@ fn literal(text: &Text, error: &gotmpl::Error) -> Warning {
     }
 }
 
-fn collect(
-    value: &Value,
-    origin: &Node,
-    service: LayerId,
-    pointer: &mut String,
-    in_list: bool,
-    texts: &mut Vec<Text>,
-) {
-    match value {
-        Value::String(text) if text.contains("{{") => {
-            texts.push(Text::new(text, pointer, *origin == Node::From(service), in_list));
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let mut rest = None;
-                let child = origin.at("", Some(index), &mut rest);
-                let length = pointer.len();
-                let _ = write!(pointer, "/{index}");
-                collect(item, child, service, pointer, true, texts);
-                pointer.truncate(length);
+/// A walk for the strings that hold templates. Most do not, so where one stands is put into words only when it is found.
+struct Collect<'v, 't> {
+    path: Vec<Step<'v>>,
+    texts: &'t mut Vec<Text<'v>>,
+}
+
+impl<'v> Collect<'v, '_> {
+    fn walk(&mut self, value: &'v Value) {
+        match value {
+            Value::String(text) if is_template(text) => {
+                let in_list = matches!(self.path.last(), Some(Step::Item(_)));
+                self.found(text, if in_list { Place::Item } else { Place::Field });
             }
-        }
-        Value::Object(fields) => {
-            for (key, field) in fields {
-                let mut rest = None;
-                let child = origin.at(key, None, &mut rest);
-                let length = pointer.len();
-                push_step(pointer, key);
-                if key.contains("{{") {
-                    texts.push(Text::new(key, pointer, *child == Node::From(service), false));
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.path.push(Step::Item(index));
+                    self.walk(item);
+                    self.path.pop();
                 }
-                collect(field, child, service, pointer, false, texts);
-                pointer.truncate(length);
+            }
+            Value::Object(fields) => {
+                for (key, field) in fields {
+                    self.path.push(Step::Field(key));
+                    if is_template(key) {
+                        self.found(key, Place::Key);
+                    }
+                    self.walk(field);
+                    self.path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn found(&mut self, text: &'v str, place: Place) {
+        let mut pointer = String::with_capacity(64);
+        for step in &self.path {
+            match step {
+                Step::Field(key) => push_step(&mut pointer, key),
+                Step::Item(index) => drop(write!(pointer, "/{index}")),
             }
         }
-        _ => {}
+        let template = match KNOWN.get(text) {
+            Some(known) => Ok(Parsed::Known(known)),
+            None => Template::parse(NAME, &json_of(text), data::FUNCTIONS).map(Parsed::Own),
+        };
+        self.texts.push(Text { text, pointer, place, template });
     }
 }
 
-impl Text {
-    fn new(text: &str, pointer: &str, is_users: bool, in_list: bool) -> Text {
-        let mut json = String::with_capacity(text.len() + 16);
-        go_json::write_string(&mut json, text);
-        let template = match KNOWN.get(text) {
-            Some(known) => Ok(Parsed::Known(known)),
-            None => Template::parse(NAME, &json, data::FUNCTIONS).map(Parsed::Own),
-        };
-        Text {
-            pointer: pointer.to_owned(),
-            json,
-            is_users,
-            place: if in_list { "after array element" } else { "after object key:value pair" },
-            template,
-        }
-    }
+/// The string as JSON, with its quotes.
+fn json_of(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 16);
+    go_json::write_string(&mut json, text);
+    json
+}
+
+fn is_template(text: &str) -> bool {
+    memchr::memchr(b'{', text.as_bytes()).is_some_and(|at| text[at..].contains("{{"))
 }
 
 /// The rendered JSON text of one string, back as a string.
-fn decode(text: &Text, json: &str) -> Result<Rendered, Error> {
+fn decode(text: &Text<'_>, json: &str) -> Result<String, Error> {
+    let after = match text.place {
+        Place::Item => "after array element",
+        Place::Field | Place::Key => "after object key:value pair",
+    };
     match serde_json::from_str::<Value>(json) {
-        Ok(Value::String(decoded)) => Ok(Rendered::Text(decoded)),
+        Ok(Value::String(decoded)) => Ok(decoded),
         _ => Err(Error::FixTemplate {
-            message: format!("failed to unmarshal config from template: {}", break_out(json, text.place)),
+            message: format!("failed to unmarshal config from template: {}", break_out(json, after)),
             field: Some(text.pointer.clone()),
             hint: Some(
                 "a value that is put in has a quote or a backslash; pass it through js, or change it"
@@ -267,7 +283,7 @@ fn break_out(json: &str, place: &str) -> String {
     "unexpected end of JSON input".to_owned()
 }
 
-fn fix(text: &Text, what: &str, error: &gotmpl::Error) -> Error {
+fn fix(text: &Text<'_>, what: &str, error: &gotmpl::Error) -> Error {
     let hint = match &error.cause {
         Cause::UnknownField { name, known } => {
             let near = api::shape::nearest(name, known.iter().map(String::as_str));
@@ -278,7 +294,7 @@ fn fix(text: &Text, what: &str, error: &gotmpl::Error) -> Error {
         }
         Cause::Syntax => Some(format!(
             "write {{{{ `{{{{` }}}} for literal braces, and `…` for strings inside them; the text is {}",
-            text.json
+            json_of(text.text)
         ))
         .filter(|hint| hint.len() < 200),
         Cause::Other => None,
@@ -295,6 +311,15 @@ fn reason(error: &gotmpl::Error) -> &str {
     error.message.splitn(4, ": ").last().unwrap_or_default()
 }
 
+/// The part at a JSON pointer.
+fn part_mut<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Value> {
+    pointer.split('/').skip(1).try_fold(value, |part, step| match part {
+        Value::Object(fields) => fields.get_mut(&*key_of(step)),
+        Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
 /// KServe's way. `None` if that does not work either.
 fn render_whole<'a>(document: &Value, root: &GoValue<'a>, functions: &Functions<'a>) -> Option<Value> {
     let text = go_json::write(document);
@@ -303,80 +328,43 @@ fn render_whole<'a>(document: &Value, root: &GoValue<'a>, functions: &Functions<
     serde_json::from_str(&rendered).ok()
 }
 
-/// Puts the rendered strings in, and takes out the items that are to be left out.
-fn apply(
-    value: &mut Value,
-    origin: Option<&mut Node>,
-    rendered: &mut impl Iterator<Item = Rendered>,
-    left_empty: &mut bool,
-) {
-    match value {
-        Value::String(text) if text.contains("{{") => {
-            if let Some(Rendered::Text(new)) = rendered.next() {
-                *text = new;
-            }
-        }
-        Value::Array(items) => {
-            let mut nodes = match origin {
-                Some(Node::List(nodes)) if nodes.len() == items.len() => Some(nodes),
-                _ => None,
-            };
-            for (index, item) in items.iter_mut().enumerate() {
-                let node = nodes.as_mut().and_then(|nodes| nodes.get_mut(index));
-                apply(item, node, rendered, left_empty);
-            }
-            let mut index = 0;
-            items.retain_mut(|item| {
-                let keep = keep_item(item);
-                if keep {
-                    index += 1;
-                } else if let Some(nodes) = nodes.as_mut() {
-                    nodes.remove(index);
-                }
-                keep
-            });
-        }
-        Value::Object(fields) => {
-            let mut nodes = match origin {
-                Some(Node::Map(_, nodes)) => Some(nodes),
-                _ => None,
-            };
-            let mut renamed = Map::new();
-            for (key, field) in fields.iter_mut() {
-                let is_template = field.as_str().is_some_and(|text| text.contains("{{"));
-                let new_key = if key.contains("{{") { rendered.next() } else { None };
-                let node = nodes.as_mut().and_then(|nodes| nodes.get_mut(key));
-                apply(field, node, rendered, left_empty);
-                if let Value::String(text) = field
-                    && text.contains(OMIT)
-                {
-                    text.retain(|c| c != OMIT);
-                }
-                *left_empty |= is_template && field.as_str() == Some("");
-                if let Some(Rendered::Text(new_key)) = new_key {
-                    renamed.insert(new_key, field.take());
-                    if let Some(nodes) = nodes.as_mut()
-                        && let Some(node) = nodes.remove(key)
-                    {
-                        nodes.insert(renamed.keys().next_back().cloned().unwrap_or_default(), node);
-                    }
+/// Puts the rendered strings in, and takes out the items that are to be left out. Gives whether a field became empty.
+fn put_in(document: &mut Layered, rendered: Vec<Rendered>) -> bool {
+    let mut left_empty = false;
+    let mut renamed = BTreeSet::new();
+    // From the end, so that the pointers of what is still to come stay right.
+    for Rendered { pointer, place, mut text } in rendered.into_iter().rev() {
+        let is_omitted = text.contains(OMIT);
+        text.retain(|c| c != OMIT);
+        let Some((parent, step)) = pointer.rsplit_once('/') else { continue };
+        match (place, part_mut(&mut document.value, parent)) {
+            (Place::Field, Some(Value::Object(fields))) => {
+                left_empty |= text.is_empty();
+                if let Some(field) = fields.get_mut(key_of(step).as_ref()) {
+                    *field = text.into();
                 }
             }
-            if !renamed.is_empty() {
-                fields.retain(|key, _| !key.contains("{{"));
-                fields.extend(renamed);
+            (Place::Item, Some(Value::Array(items))) => {
+                let Ok(index) = step.parse::<usize>() else { continue };
+                if is_omitted && text.is_empty() {
+                    items.remove(index);
+                    document.origin.remove_item(parent, index);
+                } else {
+                    items[index] = text.into();
+                }
             }
+            (Place::Key, Some(Value::Object(fields))) => {
+                let key = key_of(step);
+                let Some(value) = fields.remove(&*key) else { continue };
+                document.origin.rename(parent, &key, &text);
+                // Of two keys that become one Go's decoder keeps what stood last.
+                let is_last = !fields.contains_key(&text) || *key > *text;
+                if renamed.insert((parent.to_owned(), text.clone())) && is_last {
+                    fields.insert(text, value);
+                }
+            }
+            _ => {}
         }
-        _ => {}
     }
-}
-
-/// Whether an item stays in its list; the mark itself never does.
-fn keep_item(item: &mut Value) -> bool {
-    let Value::String(text) = item else { return true };
-    if !text.contains(OMIT) {
-        return true;
-    }
-    text.retain(|c| c != OMIT);
-    !text.is_empty()
+    left_empty
 }

@@ -490,11 +490,11 @@ impl<'t, 'a> Run<'t, '_, 'a> {
             }
             return Ok(Value::Nothing);
         }
-        let type_name = receiver.type_name();
+        let type_name = || receiver.type_name();
         let (target, is_nil) = receiver.indirect();
         let nil = |run: &Self| {
             let cause = Cause::Nil { name: name.to_owned() };
-            run.fail_because(cause, format!("nil pointer evaluating {type_name}.{name}"))
+            run.fail_because(cause, format!("nil pointer evaluating {}.{name}", type_name()))
         };
         if let (Value::Any(_), true) = (&target, is_nil) {
             return nil(self);
@@ -542,6 +542,6 @@ impl<'t, 'a> Run<'t, '_, 'a> {
         }
         let known = known.map(|data| data.field_names()).unwrap_or_default();
         let cause = Cause::UnknownField { name: name.to_owned(), known };
-        self.fail_because(cause, format!("can't evaluate field {name} in type {type_name}"))
+        self.fail_because(cause, format!("can't evaluate field {name} in type {}", type_name()))
     }
 }

@@ -11,6 +11,7 @@ mod cel;
 mod combine;
 mod fill;
 mod parse;
+mod path;
 mod rules;
 mod validate;
 mod values;
@@ -25,7 +26,7 @@ pub use cel::Rule;
 pub use fill::{apply_defaults, drop_nulls, prune};
 pub use parse::{ParseError, Pattern};
 pub use rules::{RuledValue, check_rules, ruled_values};
-pub use validate::validate;
+pub use validate::{Examined, examine, validate};
 pub use violation::{Violation, ViolationType, blocks_rules, printed, quoted};
 
 /// One node of a structural schema.
@@ -144,6 +145,8 @@ pub struct Combinations {
     pub one: Vec<Schema>,
     /// `not`
     pub not: Option<Schema>,
+    /// Whether they ask for no more than a whole number or text, as those of every quantity and every port do.
+    is_int_or_string: bool,
 }
 
 impl Schema {
@@ -160,6 +163,11 @@ impl Schema {
     /// Whether values are maps with free keys.
     pub fn is_map(&self) -> bool {
         self.additional.is_some()
+    }
+
+    /// Whether fields stay that nothing here names.
+    fn takes_all(&self) -> bool {
+        self.preserve_unknown || self.kind.is_none() && self.properties.is_empty()
     }
 
     /// The schema of a field or of a map's value.

@@ -11,6 +11,9 @@ use kinds::Objects;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The bound on planning all services, in seconds.
 const BOUND_S: f64 = 1.0;
 

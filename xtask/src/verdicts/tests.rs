@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be read has failed")]
 
+use api::admission::{self, Request};
 use api::crd::{Edition, crds};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::verdict::rules;
+use super::verdict::{completed, rules};
 use super::{Case, Judge, NAMESPACE, Verdict, answers, cases};
 
 /// Of each kind of object there have to be that many.
@@ -65,6 +66,21 @@ fn our_validation_says_what_the_real_server_says() {
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// Objects as they are written, as they are stored, and complete ones that are wrong: the last two are only looked at.
+#[test]
+fn to_look_at_an_object_says_what_to_admit_it_says() {
+    let says = |object: &Value| admission::admit(object, Request::default());
+    for case in cases().unwrap() {
+        let admitted = says(&case.object);
+        assert_eq!(admission::refusal(&case.object), admitted.clone().err(), "{}", case.id);
+        let complete = match admitted {
+            Ok(admitted) => admitted.object,
+            Err(_) => completed(&case).unwrap(),
+        };
+        assert_eq!(admission::refusal(&complete), says(&complete).err(), "{}", case.id);
+    }
 }
 
 fn difference(case: &Case, ours: &Verdict, real: &Verdict) -> Option<String> {

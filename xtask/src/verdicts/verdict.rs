@@ -164,16 +164,28 @@ impl Verdict {
     }
 }
 
-/// The CEL rules that apply to an object, and whether it keeps them.
+/// The object without what its schema does not know, and with its defaults.
 #[cfg(test)]
-pub(super) fn rules(case: &Case) -> Result<Vec<(String, bool)>> {
-    let word = |field: &str| case.object[field].as_str().unwrap_or_default();
-    let kind = Kind::of(word("kind")).context("not one of our kinds")?;
-    let schema = schema(kind, Version::of(word("apiVersion")).context("not one of our versions")?)?;
+pub(super) fn completed(case: &Case) -> Result<Value> {
+    let schema = schema_of(case)?;
     let mut object = case.object.clone();
     prune(schema, &mut object, None);
     drop_nulls(schema, &mut object);
     apply_defaults(schema, &mut object);
+    Ok(object)
+}
+
+#[cfg(test)]
+fn schema_of(case: &Case) -> Result<&'static Schema> {
+    let word = |field: &str| case.object[field].as_str().unwrap_or_default();
+    let kind = Kind::of(word("kind")).context("not one of our kinds")?;
+    schema(kind, Version::of(word("apiVersion")).context("not one of our versions")?)
+}
+
+/// The CEL rules that apply to an object, and whether it keeps them.
+#[cfg(test)]
+pub(super) fn rules(case: &Case) -> Result<Vec<(String, bool)>> {
+    let (schema, object) = (schema_of(case)?, completed(case)?);
     let mut applied = Vec::new();
     for ruled in ruled_values(schema, &object, None) {
         let rules = ruled.schema.validations.iter();

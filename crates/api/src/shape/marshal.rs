@@ -58,10 +58,7 @@ pub fn is_marshalled(type_: &Struct, value: &Value) -> bool {
             return field.always && matches!(field.type_, Type::List(_) | Type::Map(_) | Type::Pointer(_));
         }
         is_type_marshalled(&field.type_, value) && !is_dropped(field, value)
-    }) && type_
-        .fields
-        .values()
-        .all(|field| !stays_when_absent(field) || fields.contains_key(field.json) || absent(field).is_none())
+    }) && type_.written_when_absent().all(|field| fields.contains_key(field.json) || absent(field).is_none())
 }
 
 fn is_type_marshalled(type_: &Type, value: &Value) -> bool {
@@ -115,7 +112,7 @@ fn marshal_struct(type_: &Struct, value: &Value, path: &mut String) -> Result<Ma
             written.insert(name.clone(), out);
         }
     }
-    for field in type_.fields.values().filter(|field| stays_when_absent(field)) {
+    for field in type_.written_when_absent() {
         if fields.get(field.json).is_none_or(Value::is_null)
             && let Some(out) = absent(field)
         {
@@ -131,7 +128,7 @@ fn is_dropped(field: &Field, value: &Value) -> bool {
 }
 
 /// Whether Go may write something for a field that is not there.
-fn stays_when_absent(field: &Field) -> bool {
+pub(super) fn stays_when_absent(field: &Field) -> bool {
     field.always || matches!(field.type_, Type::Struct(_)) && !field.omit_zero
 }
 

@@ -2,7 +2,9 @@
 //! test counts the lines.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
+use super::marshal::stays_when_absent;
 use super::{Field, Named, Struct, Table, Type};
 
 /// The types of all `texts`, embedded fields resolved.
@@ -27,6 +29,8 @@ pub(super) fn table(texts: &[&'static str]) -> Table {
                     fields: BTreeMap::new(),
                     embedded: Vec::new(),
                     facts: words.collect(),
+                    by_go: BTreeMap::new(),
+                    standing: Vec::new(),
                 },
             );
         }
@@ -37,6 +41,9 @@ pub(super) fn table(texts: &[&'static str]) -> Table {
             let mut fields = BTreeMap::new();
             collect(&own, name, &mut fields);
             let mut type_ = own[name].clone();
+            type_.by_go = fields.values().map(|field| (field.go.clone(), field.json)).collect();
+            type_.standing =
+                fields.values().filter(|field| stays_when_absent(field)).map(|f| f.json).collect();
             type_.fields = fields;
             (*name, type_)
         })
@@ -73,6 +80,7 @@ fn add_field(type_: &mut Struct, line: &'static str) {
         merge_key: None,
         retain_keys: false,
         facts: Vec::new(),
+        go_type: OnceLock::new(),
     };
     for word in words {
         match word {

@@ -26,6 +26,8 @@ pub struct Rule {
     pub field_path: Option<String>,
     /// Whether the rule also runs when there is no old value.
     pub optional_old_self: bool,
+    is_transition: bool,
+    number: OnceLock<Option<usize>>,
     compiled: OnceLock<Arc<Compiled>>,
 }
 
@@ -37,20 +39,28 @@ struct Compiled {
 impl Rule {
     pub(super) fn read(rule: &Value) -> Self {
         let text = |name: &str| rule[name].as_str().map(str::to_owned);
+        let expression = text("rule").unwrap_or_default();
         Rule {
-            rule: text("rule").unwrap_or_default(),
+            is_transition: expression.contains("oldSelf"),
+            rule: expression,
             message: text("message"),
             message_expression: text("messageExpression"),
             reason: text("reason"),
             field_path: text("fieldPath"),
             optional_old_self: rule["optionalOldSelf"] == true,
+            number: OnceLock::new(),
             compiled: OnceLock::new(),
         }
     }
 
+    /// The number by which the program knows this rule. `find` is asked for it once, with the expression.
+    pub fn number(&self, find: impl FnOnce(&str) -> Option<usize>) -> Option<usize> {
+        *self.number.get_or_init(|| find(&self.rule))
+    }
+
     /// Whether it compares with the value of before, so that it needs one.
     pub fn is_transition(&self) -> bool {
-        self.rule.contains("oldSelf")
+        self.is_transition
     }
 
     fn compiled(&self) -> &Compiled {

@@ -2,17 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::{Schema, Violation, validate};
+use super::path::Path;
+use super::validate::Walk;
+use super::{Schema, Violation};
 
-pub(super) fn check(schema: &Schema, value: &Value, path: &str, found: &mut Vec<Violation>) {
+pub(super) fn check(schema: &Schema, value: &Value, path: &Path<'_>, found: &mut Vec<Violation>) {
     let Some(combinations) = schema.combinations.as_deref().filter(|_| !value.is_null()) else { return };
+    if combinations.is_int_or_string && (value.is_string() || value.is_i64() || value.is_u64()) {
+        return;
+    }
     let against = |schema: &Schema| {
-        let mut found = Vec::new();
-        validate::check(schema, value, None, &mut path.to_owned(), false, &mut found);
-        found
+        let mut walk = Walk::at(path);
+        walk.check(schema, value, None, false);
+        walk.found
     };
     let mut failed = |why: &str, details: Vec<Violation>| {
-        found.push(Violation::invalid("", &json!(""), &format!("{path:?} {why}")));
+        found.push(Violation::invalid("", &json!(""), &format!("{:?} {why}", path.text())));
         found.extend(details);
     };
     let outcomes = |schemas: &[Schema]| -> Vec<Vec<Violation>> { schemas.iter().map(&against).collect() };

@@ -27,7 +27,7 @@ fn prune_at(
     match value {
         Value::Object(fields) => {
             let is_object = is_object || schema.embedded;
-            let takes_all = schema.preserve_unknown || schema.kind.is_none() && schema.properties.is_empty();
+            let takes_all = schema.takes_all();
             fields.retain(|name, child| {
                 if is_object && matches!(name.as_str(), "apiVersion" | "kind") {
                     return true;

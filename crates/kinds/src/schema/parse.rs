@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
         };
         let (all, any, one) = (each("allOf"), each("anyOf"), each("oneOf"));
         let not = schema.get("not").map(|schema| self.node(schema, path));
-        let combinations = Arc::new(Combinations { all, any, one, not });
+        let combinations = Arc::new(Combinations { all, any, one, not, is_int_or_string: is_plain });
         if is_plain {
             self.int_or_string = Some(combinations.clone());
         }

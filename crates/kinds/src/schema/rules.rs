@@ -20,13 +20,13 @@ pub struct RuledValue<'s, 'v> {
 
 /// Evaluates all rules of `schema` on `document`, outer values first. `old` is the document before an update.
 ///
-/// `known` may answer in place of the expression: whether the rule of that text holds for the value, `None` to have the
-/// expression evaluated. It is for rules that a program knows in its own language, where milliseconds count.
+/// `known` may answer in place of the expression: whether the rule holds for the value, `None` to have the expression
+/// evaluated. It is for rules that a program knows in its own language, where milliseconds count.
 pub fn check_rules<'a>(
     schema: &'a Schema,
     document: &Value,
     old: Option<&Value>,
-    known: impl Fn(&str, &Value) -> Option<bool>,
+    known: impl Fn(&Rule, &Value) -> Option<bool>,
 ) -> Vec<(Violation, &'a Rule)> {
     let mut found = Vec::new();
     for ruled in ruled_values(schema, document, old) {
@@ -39,7 +39,7 @@ pub fn check_rules<'a>(
             if ruled.old == Some(ruled.value) && !rule.is_transition() {
                 continue;
             }
-            let words = match known(&rule.rule, ruled.value) {
+            let words = match known(rule, ruled.value) {
                 Some(true) => continue,
                 Some(false) => values.words(rule),
                 None => match values.evaluate(rule) {

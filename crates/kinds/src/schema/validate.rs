@@ -5,72 +5,112 @@
 
 use serde_json::{Map, Value};
 
+use super::path::Path;
 use super::{Kind, ListType, Schema, Violation, ViolationType, combine, printed, values};
 
 /// All violations of `schema` by `document`, CEL rules apart. `old` is the document before an update. apiVersion, kind and
 /// metadata of objects are not looked at. Fields come in alphabetical order.
 pub fn validate(schema: &Schema, document: &Value, old: Option<&Value>) -> Vec<Violation> {
-    let mut found = Vec::new();
-    check(schema, document, old, &mut String::new(), true, &mut found);
-    found
+    let mut walk = Walk::default();
+    walk.check(schema, document, old, true);
+    walk.found
 }
 
-pub(super) fn check(
-    schema: &Schema,
-    value: &Value,
-    old: Option<&Value>,
-    path: &mut String,
-    is_object: bool,
-    found: &mut Vec<Violation>,
-) {
-    if old == Some(value) || value.is_null() && schema.nullable {
-        return;
+/// What is to be said of a document, and whether anything has to be done to it.
+#[derive(Debug)]
+pub struct Examined {
+    /// What [`validate`] finds.
+    pub violations: Vec<Violation>,
+    /// Whether [`super::prune`], [`super::drop_nulls`] and [`super::apply_defaults`] would leave the document as it is.
+    /// `false` may also mean that it is not known.
+    pub is_settled: bool,
+}
+
+/// [`validate`] for a new document of which it is not known yet whether it is complete.
+pub fn examine(schema: &Schema, document: &Value) -> Examined {
+    let mut walk = Walk::default();
+    walk.check(schema, document, None, true);
+    Examined { violations: walk.found, is_settled: !walk.is_unsettled }
+}
+
+#[derive(Default)]
+pub(super) struct Walk<'v> {
+    path: Path<'v>,
+    pub(super) found: Vec<Violation>,
+    is_unsettled: bool,
+}
+
+impl<'v> Walk<'v> {
+    /// From a value inside a document.
+    pub(super) fn at(path: &Path<'_>) -> Self {
+        Walk { path: Path::from(path.text()), ..Walk::default() }
     }
-    if !has_type(schema, value) {
-        let wanted =
-            if schema.int_or_string { "integer,string" } else { schema.kind.map_or("", Kind::as_str) };
-        let given = json_type(value);
-        found.push(Violation::new(
-            ViolationType::TypeInvalid,
-            path,
-            format!("Invalid value: {given:?}: {path} in body must be of type {wanted}: {given:?}"),
-        ));
-        values::allowed(schema, value, path, found);
-        if !schema.int_or_string || value.is_null() {
+
+    pub(super) fn check(&mut self, schema: &Schema, value: &'v Value, old: Option<&Value>, is_object: bool) {
+        self.is_unsettled |= value.is_null();
+        if old == Some(value) || value.is_null() && schema.nullable {
             return;
         }
-    } else {
-        values::check(schema, value, path, found);
-    }
-    match value {
-        Value::Object(fields) => {
-            required(schema, fields, path, found);
-            for (name, child) in fields {
-                if (is_object || schema.embedded)
-                    && matches!(name.as_str(), "apiVersion" | "kind" | "metadata")
-                {
-                    continue;
-                }
-                let Some(known) = schema.child(name) else { continue };
-                let length = push_member(path, name);
-                check(known, child, old.and_then(|old| old.get(name)), path, false, found);
-                path.truncate(length);
+        let path = &self.path;
+        if !has_type(schema, value) {
+            let wanted =
+                if schema.int_or_string { "integer,string" } else { schema.kind.map_or("", Kind::as_str) };
+            let given = json_type(value);
+            let field = path.text();
+            self.found.push(Violation::new(
+                ViolationType::TypeInvalid,
+                &field,
+                format!("Invalid value: {given:?}: {field} in body must be of type {wanted}: {given:?}"),
+            ));
+            values::allowed(schema, value, path, &mut self.found);
+            if !schema.int_or_string || value.is_null() {
+                return;
             }
+        } else {
+            values::check(schema, value, path, &mut self.found);
         }
-        Value::Array(items) => {
-            if let Some(known) = &schema.items {
-                for (index, item) in items.iter().enumerate() {
-                    let length = path.len();
-                    path.push_str(&format!("[{index}]"));
-                    check(known, item, schema.same_item(old, item), path, false, found);
-                    path.truncate(length);
+        match value {
+            Value::Object(fields) => self.members(schema, fields, old, is_object),
+            Value::Array(items) => {
+                if let Some(known) = &schema.items {
+                    for (index, item) in items.iter().enumerate() {
+                        self.path.push_item(index);
+                        self.check(known, item, schema.same_item(old, item), false);
+                        self.path.pop();
+                    }
                 }
+                duplicates(schema, items, &self.path, &mut self.found);
             }
-            duplicates(schema, items, path, found);
+            _ => {}
         }
-        _ => {}
+        combine::check(schema, value, &self.path, &mut self.found);
     }
-    combine::check(schema, value, path, found);
+
+    fn members(
+        &mut self,
+        schema: &Schema,
+        fields: &'v Map<String, Value>,
+        old: Option<&Value>,
+        is_object: bool,
+    ) {
+        required(schema, fields, &self.path, &mut self.found);
+        for (name, child) in fields {
+            if (is_object || schema.embedded) && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
+                continue;
+            }
+            let Some(known) = schema.child(name) else {
+                self.is_unsettled |= !schema.takes_all();
+                continue;
+            };
+            self.path.push_field(name);
+            self.check(known, child, old.and_then(|old| old.get(name)), false);
+            self.path.pop();
+        }
+        if schema.has_defaults && !self.is_unsettled {
+            let mut with_default = schema.properties.iter().filter(|(_, known)| known.default.is_some());
+            self.is_unsettled = with_default.any(|(name, _)| !fields.contains_key(name));
+        }
+    }
 }
 
 fn has_type(schema: &Schema, value: &Value) -> bool {
@@ -101,42 +141,40 @@ fn json_type(value: &Value) -> &'static str {
     }
 }
 
-fn required(schema: &Schema, fields: &Map<String, Value>, path: &str, found: &mut Vec<Violation>) {
+fn required(schema: &Schema, fields: &Map<String, Value>, path: &Path<'_>, found: &mut Vec<Violation>) {
     for name in schema.required.iter().filter(|name| !fields.contains_key(*name)) {
+        let path = path.text();
         let field = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         found.push(Violation::new(ViolationType::Required, &field, "Required value".to_owned()));
     }
 }
 
-/// Appends a member to the path and gives the length of before. A kube-apiserver writes keys of maps with a dot too.
-fn push_member(path: &mut String, name: &str) -> usize {
-    let length = path.len();
-    if !path.is_empty() {
-        path.push('.');
-    }
-    path.push_str(name);
-    length
-}
-
-fn duplicates(schema: &Schema, items: &[Value], path: &str, found: &mut Vec<Violation>) {
-    let is_set = schema.limits.as_ref().is_some_and(|limits| limits.unique_items);
-    let keyed: Vec<Value> = match &schema.list {
-        ListType::Atomic if !is_set => return,
-        ListType::Atomic | ListType::Set => items.to_vec(),
-        ListType::Map(keys) => items
-            .iter()
-            .map(|item| {
-                let default = |key: &String| schema.items.as_ref()?.properties.get(key)?.default.clone();
-                keys.iter()
-                    .filter_map(|key| Some((key.clone(), item.get(key).cloned().or_else(|| default(key))?)))
-                    .collect()
-            })
-            .collect(),
+fn duplicates(schema: &Schema, items: &[Value], path: &Path<'_>, found: &mut Vec<Violation>) {
+    let keys = match &schema.list {
+        ListType::Atomic if !schema.limits.as_ref().is_some_and(|limits| limits.unique_items) => return,
+        ListType::Atomic | ListType::Set => None,
+        ListType::Map(keys) => Some(keys),
     };
-    for (index, item) in keyed.iter().enumerate() {
-        if keyed[..index].contains(item) {
-            let detail = format!("Duplicate value: {}", printed(item));
-            found.push(Violation::new(ViolationType::Duplicate, &format!("{path}[{index}]"), detail));
+    fn part<'v>(schema: &'v Schema, item: &'v Value, key: &str) -> Option<&'v Value> {
+        let default = || schema.items.as_ref()?.properties.get(key)?.default.as_ref();
+        item.get(key).or_else(default)
+    }
+    let is_same = |a: &Value, b: &Value| match keys {
+        Some(keys) => keys.iter().all(|key| part(schema, a, key) == part(schema, b, key)),
+        None => a == b,
+    };
+    for (index, item) in items.iter().enumerate() {
+        if items[..index].iter().any(|before| is_same(before, item)) {
+            let shown = match keys {
+                Some(keys) => keys
+                    .iter()
+                    .filter_map(|key| Some((key.clone(), part(schema, item, key)?.clone())))
+                    .collect(),
+                None => item.clone(),
+            };
+            let field = format!("{}[{index}]", path.text());
+            let detail = format!("Duplicate value: {}", printed(&shown));
+            found.push(Violation::new(ViolationType::Duplicate, &field, detail));
         }
     }
 }

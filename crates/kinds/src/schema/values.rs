@@ -5,9 +5,10 @@ use std::cmp::Ordering;
 use base64::Engine;
 use serde_json::{Number, Value, json};
 
-use super::{Limits, Schema, Violation, ViolationType, printed, quoted};
+use super::path::Path;
+use super::{Schema, Violation, ViolationType, printed, quoted};
 
-pub(super) fn check(schema: &Schema, value: &Value, path: &str, found: &mut Vec<Violation>) {
+pub(super) fn check(schema: &Schema, value: &Value, path: &Path<'_>, found: &mut Vec<Violation>) {
     match value {
         Value::Number(number) => check_number(schema, number, path, found),
         Value::String(text) => check_text(schema, text, path, found),
@@ -29,7 +30,7 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, found: &mut Vec<
 }
 
 /// Whether the value is one of those that are listed.
-pub(super) fn allowed(schema: &Schema, value: &Value, path: &str, found: &mut Vec<Violation>) {
+pub(super) fn allowed(schema: &Schema, value: &Value, path: &Path<'_>, found: &mut Vec<Violation>) {
     if schema.allowed.is_empty() || schema.allowed.contains(value) {
         return;
     }
@@ -39,7 +40,7 @@ pub(super) fn allowed(schema: &Schema, value: &Value, path: &str, found: &mut Ve
         .map(|word| quoted(&word.as_str().map_or_else(|| word.to_string(), str::to_owned)))
         .collect();
     let detail = format!("Unsupported value: {}: supported values: {}", printed(value), supported.join(", "));
-    found.push(Violation::new(ViolationType::NotSupported, path, detail));
+    found.push(Violation::new(ViolationType::NotSupported, &path.text(), detail));
 }
 
 fn count(
@@ -47,38 +48,42 @@ fn count(
     least: Option<u64>,
     most: Option<u64>,
     what: &str,
-    path: &str,
+    path: &Path<'_>,
     found: &mut Vec<Violation>,
 ) {
     let length = length as u64;
     if let Some(most) = most.filter(|most| length > *most) {
         let detail = format!("Too many: {length}: must have at most {most} items");
-        found.push(Violation::new(ViolationType::TooMany, path, detail));
+        found.push(Violation::new(ViolationType::TooMany, &path.text(), detail));
     }
     if let Some(least) = least.filter(|least| length < *least) {
+        let path = path.text();
         let why = format!("{path} in body should have at least {least} {what}");
-        found.push(Violation::invalid(path, &json!(length), &why));
+        found.push(Violation::invalid(&path, &json!(length), &why));
     }
 }
 
 /// Of length and pattern the first that is broken is told.
-fn check_text(schema: &Schema, text: &str, path: &str, found: &mut Vec<Violation>) {
-    let mut invalid =
-        |why: &str| found.push(Violation::invalid(path, &text.into(), &format!("{path} in body {why}")));
+fn check_text(schema: &Schema, text: &str, path: &Path<'_>, found: &mut Vec<Violation>) {
+    let mut invalid = |why: &str| {
+        let path = path.text();
+        found.push(Violation::invalid(&path, &text.into(), &format!("{path} in body {why}")));
+    };
     let (least, most) =
         schema.limits.as_ref().map_or((None, None), |limits| (limits.min_length, limits.max_length));
-    let length = text.chars().count() as u64;
+    let length = if least.or(most).is_some() { text.chars().count() as u64 } else { 0 };
     if let Some(most) = most.filter(|most| length > *most) {
         let detail = format!("Too long: may not be more than {most} bytes");
-        found.push(Violation::new(ViolationType::TooLong, path, detail));
+        found.push(Violation::new(ViolationType::TooLong, &path.text(), detail));
     } else if let Some(least) = least.filter(|least| length < *least) {
         invalid(&format!("should be at least {least} chars long"));
     } else if let Some(pattern) = schema.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
         invalid(&format!("should match '{}'", pattern.text));
     }
     if let Some(format) = schema.format.as_deref().filter(|format| !has_format(format, text)) {
+        let path = path.text();
         let why = format!("{path} in body must be of type {format}: {}", quoted(text));
-        found.push(Violation::invalid(path, &text.into(), &why));
+        found.push(Violation::invalid(&path, &text.into(), &why));
     }
 }
 
@@ -94,12 +99,13 @@ fn has_format(format: &str, text: &str) -> bool {
     }
 }
 
-fn check_number(schema: &Schema, number: &Number, path: &str, found: &mut Vec<Violation>) {
-    let value = Value::Number(number.clone());
-    let mut invalid =
-        |why: &str| found.push(Violation::invalid(path, &value, &format!("{path} in body {why}")));
-    let no_limits = Limits::default();
-    let limits = schema.limits.as_deref().unwrap_or(&no_limits);
+fn check_number(schema: &Schema, number: &Number, path: &Path<'_>, found: &mut Vec<Violation>) {
+    let Some(limits) = &schema.limits else { return };
+    let mut invalid = |why: &str| {
+        let path = path.text();
+        let value = Value::Number(number.clone());
+        found.push(Violation::invalid(&path, &value, &format!("{path} in body {why}")));
+    };
     if let Some(most) = &limits.maximum {
         match (compare(number, most), limits.exclusive_maximum) {
             (Ordering::Greater, false) => invalid(&format!("should be less than or equal to {most}")),
