@@ -2,7 +2,8 @@
 //!
 //! Nothing may panic; a conversion there and back gives the object; more of them change nothing. Left out of the
 //! comparison is what no API server stores (empty annotations, annotations that are not text, pools that the schema
-//! refuses or would prune) and an empty list of adapters, which says as much as none.
+//! refuses or would prune), an empty list of adapters, which says as much as none, and the defaults of a reference to
+//! a picker: the older version has them in its conversion, the newer one in its schema.
 
 use api::convert::convert;
 use api::crd::Kind;
@@ -51,6 +52,14 @@ fn stored(mut fields: Map<String, Value>) -> Value {
     let mut object = Value::Object(fields);
     if let Some(lora) = object.pointer_mut("/spec/model/lora").and_then(Value::as_object_mut) {
         lora.retain(|name, value| name != "adapters" || value.as_array().is_none_or(|list| !list.is_empty()));
+    }
+    if let Some(reference) =
+        object.pointer_mut("/spec/router/scheduler/pool/spec/extensionRef").and_then(Value::as_object_mut)
+    {
+        let is_service = *reference.entry("kind").or_insert_with(|| "Service".into()) == "Service";
+        if is_service {
+            reference.entry("portNumber").or_insert_with(|| 9002.into());
+        }
     }
     object
 }
