@@ -30,7 +30,8 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 
 /// Longest input, in bytes.
 const MAX_BYTES: usize = 4096;
-/// What a committed corpus may hold: the tests of the crates replay all of it. Of a larger one the smallest inputs stay.
+/// What a committed corpus may hold: the tests of the crates replay all of it. Of a larger one inputs of every length
+/// stay, of too long ones the shorter.
 const MAX_KEPT: usize = 500;
 const MAX_KEPT_BYTES: u64 = 400_000;
 /// One input that takes longer is a finding.
@@ -169,12 +170,14 @@ fn keep(target: &str, binary: &Path) -> Result<()> {
     }
     inputs.sort();
     let found = inputs.len();
+    if found > MAX_KEPT {
+        inputs = (0..MAX_KEPT).map(|index| inputs[index * found / MAX_KEPT].clone()).collect();
+    }
     let mut bytes = 0;
     inputs.retain(|(length, _)| {
         bytes += length;
         bytes <= MAX_KEPT_BYTES
     });
-    inputs.truncate(MAX_KEPT);
     for (_, path) in &inputs {
         fs::copy(path, committed.join(path.file_name().unwrap_or_default()))?;
     }
