@@ -27,7 +27,10 @@ fn a_body_that_is_no_text_is_refused_wherever_it_is_none() {
     // An engine reads the fields that routing does not need, and would refuse the whole.
     let unread = refused(b"{\"model\":\"m\",\"user\":{\"a\":\"\x9c\"}}");
     assert_eq!(unread, "the request body is not valid JSON: no UTF-8 from byte 26 on");
-    assert_eq!(refused(b"{\"model\":\"\xff\"}"), "the request body is not valid JSON: no UTF-8 from byte 10 on");
+    assert_eq!(
+        refused(b"{\"model\":\"\xff\"}"),
+        "the request body is not valid JSON: no UTF-8 from byte 10 on"
+    );
 }
 
 #[test]
