@@ -2,12 +2,13 @@
 //!
 //! Nothing may panic; a conversion there and back gives the object; more of them change nothing. Left out of the
 //! comparison is what no API server stores (empty annotations, annotations that are not text, pools that the schema
-//! refuses or would prune) and an empty list of adapters, which says as much as none.
+//! refuses), an empty list of adapters, which says as much as none, and the defaults of a reference to a picker: the
+//! older version has them in its conversion, the newer one in its schema.
 
 use api::convert::convert;
 use api::crd::Kind;
 use api::crd::Version::{self, V1alpha1, V1alpha2};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub(crate) fn hold(input: &[u8]) {
     let [flags, text @ ..] = input else { return };
@@ -52,19 +53,40 @@ fn stored(mut fields: Map<String, Value>) -> Value {
     if let Some(lora) = object.pointer_mut("/spec/model/lora").and_then(Value::as_object_mut) {
         lora.retain(|name, value| name != "adapters" || value.as_array().is_none_or(|list| !list.is_empty()));
     }
+    say_defaults(&mut object);
     object
 }
 
-/// Whether an API server would store the inline pool as it is. It has another shape in each version, so that what
-/// belongs to neither has no place to go to.
+/// Says what is meant where a reference to a picker does not say it.
+fn say_defaults(object: &mut Value) {
+    let is_older = object["apiVersion"] == V1alpha1.api_version();
+    let name = if is_older { "extensionRef" } else { "endpointPickerRef" };
+    let pool = object.pointer_mut("/spec/router/scheduler/pool/spec").and_then(Value::as_object_mut);
+    let Some(pool) = pool else { return };
+    if is_older {
+        // One that is absent becomes one of defaults alone. It has no name then, so that no schema takes it.
+        pool.entry(name).or_insert_with(|| Value::Object(Map::new()));
+    }
+    let Some(reference) = pool.get_mut(name).and_then(Value::as_object_mut) else { return };
+    let is_service = *reference.entry("kind").or_insert_with(|| "Service".into()) == "Service";
+    if is_service && is_older {
+        reference.entry("portNumber").or_insert_with(|| 9002.into());
+    }
+}
+
+/// Whether an API server would store the inline pool. It has another shape in each version, so that values of another
+/// type have no place to go to.
 fn has_storable_pool(object: &Value, version: Version) -> bool {
     let Some(kind) = object["kind"].as_str().and_then(Kind::of) else { return false };
-    let Some(type_) = api::shape::root(version.api_version(), kind.as_str()) else { return false };
+    let Some(pool) = object.pointer("/spec/router/scheduler/pool") else { return true };
+    // Faults elsewhere would keep the rules about pools from being looked at.
+    let alone = json!({
+        "metadata": {"name": "x"},
+        "spec": {"model": {"uri": "hf://a/b"}, "router": {"scheduler": {"pool": pool}}},
+    });
+    let findings = api::admission::check(kind, version, &alone);
     let in_pool = |path: &str| path.starts_with("spec.router.scheduler.pool");
-    let unknown = api::shape::unknown_fields(type_, object);
-    let findings = api::admission::check(kind, version, object);
-    !unknown.iter().any(|field| in_pool(&field.path))
-        && !findings.iter().any(|finding| finding.violation.field.as_deref().is_some_and(in_pool))
+    !findings.iter().any(|finding| finding.violation.field.as_deref().is_some_and(in_pool))
 }
 
 /// Annotations that a conversion reads: what they say changes the object.

@@ -30,6 +30,10 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 
 /// Longest input, in bytes.
 const MAX_BYTES: usize = 4096;
+/// What a committed corpus may hold: the tests of the crates replay all of it. Of a larger one inputs of every length
+/// stay, of too long ones the shorter.
+const MAX_KEPT: usize = 500;
+const MAX_KEPT_BYTES: u64 = 400_000;
 /// One input that takes longer is a finding.
 const TIMEOUT_S: u32 = 10;
 
@@ -136,7 +140,7 @@ fn fuzz(target: &str, binary: &Path, runs: u64) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Merges what was found into the committed corpus: of inputs that cover the same the smallest.
+/// Merges what was found into the committed corpus: of inputs that cover the same the smallest, up to a bound.
 fn keep(target: &str, binary: &Path) -> Result<()> {
     let smallest = folder().join("smallest").join(target);
     if smallest.exists() {
@@ -159,13 +163,25 @@ fn keep(target: &str, binary: &Path) -> Result<()> {
             fs::remove_file(path)?;
         }
     }
-    let mut files = 0;
-    let mut bytes = 0;
+    let mut inputs = Vec::new();
     for file in fs::read_dir(&smallest)? {
-        let path = file?.path();
-        bytes += fs::copy(&path, committed.join(path.file_name().unwrap_or_default()))?;
-        files += 1;
+        let file = file?;
+        inputs.push((file.metadata()?.len(), file.path()));
     }
-    println!("{target}: {files} inputs, {bytes} bytes");
+    inputs.sort();
+    let found = inputs.len();
+    if found > MAX_KEPT {
+        inputs = (0..MAX_KEPT).map(|index| inputs[index * found / MAX_KEPT].clone()).collect();
+    }
+    let mut bytes = 0;
+    inputs.retain(|(length, _)| {
+        bytes += length;
+        bytes <= MAX_KEPT_BYTES
+    });
+    for (_, path) in &inputs {
+        fs::copy(path, committed.join(path.file_name().unwrap_or_default()))?;
+    }
+    let kept: u64 = inputs.iter().map(|(length, _)| length).sum();
+    println!("{target}: {} inputs of {found}, {kept} bytes", inputs.len());
     Ok(())
 }

@@ -2,7 +2,10 @@
 //!
 //! KServe carries two things in annotations: the criticality of the model and of its adapters. We do the same, and keep
 //! what the other version has no field for in one more annotation ([`keys::CONVERSION`]): which fields, at which place,
-//! with which value. It is gone again once the object is back in the version that has the fields.
+//! with which value. It is gone again once the object is back in the version that has the fields. A field that the
+//! object's own version does not have is kept there as well, even if the other version has one of that name.
+//!
+//! The defaults of a reference to a picker, which KServe puts in here, stay in.
 //!
 //! Nothing here fails: a pool without ports, an annotation that is not JSON or a list that has become shorter are taken
 //! for what they are, and the rest of the object is converted.
@@ -21,17 +24,16 @@ use crate::{keys, shape};
 pub fn convert(object: &Value, to: Version) -> Value {
     let from = object["apiVersion"].as_str().and_then(Version::of);
     let kind = object["kind"].as_str().unwrap_or_default();
-    let (Some(from), Some(target)) = (from, shape::root(to.api_version(), kind)) else {
-        return object.clone();
-    };
-    if from == to {
-        return object.clone();
-    }
+    let Some(from) = from.filter(|from| *from != to) else { return object.clone() };
+    let roots = (shape::root(from.api_version(), kind), shape::root(to.api_version(), kind));
+    let (Some(source), Some(target)) = roots else { return object.clone() };
     let mut converted = object.clone();
+    let mut lost = Map::new();
+    // What is no field here may be one there, and would say something there.
+    kept::take_unknown(source, &mut converted, &mut lost);
     converted["apiVersion"] = to.api_version().into();
     match to {
         Version::V1alpha2 => {
-            let mut lost = Map::new();
             take_criticalities(&mut converted);
             pool::to_new(&mut converted, &mut lost);
             kept::take_unknown(target, &mut converted, &mut lost);
@@ -39,7 +41,6 @@ pub fn convert(object: &Value, to: Version) -> Value {
             kept::store(&mut converted, from, lost);
         }
         Version::V1alpha1 => {
-            let mut lost = Map::new();
             pool::to_old(&mut converted, &mut lost);
             kept::take_unknown(target, &mut converted, &mut lost);
             put_criticalities(&mut converted);

@@ -1,4 +1,5 @@
 //! The CEL rules of the schemas: their text for API servers, and the same rule in Rust for everyone else.
+//! `tests/twins.rs` holds one to the other.
 //!
 //! The texts are KServe's and the Gateway API's, so that an API server says the same about the same mistake. Two are
 //! mended: KServe's rules about `advanced` read optional fields without asking for them first, which made every

@@ -59,7 +59,7 @@ pub enum Error {
     /// Not JSON, or an object that names one of the fields read here twice.
     #[error("the request body is not valid JSON: {reason}")]
     NotJson {
-        /// What the parser said, with line and column.
+        /// What the parser said, with line and column; or the first byte (from 0) that is no text.
         reason: String,
     },
     /// JSON, but not an object.
@@ -137,8 +137,12 @@ impl<'a> Body<'a> {
         if let Some(found) = other_than_object(bytes) {
             return Err(Error::NotAnObject { found });
         }
+        // Fields that nobody here reads could hold anything else.
+        let json = std::str::from_utf8(bytes).map_err(|error| Error::NotJson {
+            reason: format!("no UTF-8 from byte {} on", error.valid_up_to()),
+        })?;
         let fields: Fields<'a> =
-            serde_json::from_slice(bytes).map_err(|error| Error::NotJson { reason: error.to_string() })?;
+            serde_json::from_str(json).map_err(|error| Error::NotJson { reason: error.to_string() })?;
         Ok(Self {
             model: fields.model.and_then(text).filter(|model| !model.is_empty()),
             stream: fields.stream.is_some_and(is_true),

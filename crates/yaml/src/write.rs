@@ -4,6 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::scalar::resolve_plain;
 
+/// A longer key gets a `? ` in front and a line of its own, as the Go emitter does; a reader need not look further than
+/// 1024 characters for the `:` behind a key.
+const MAX_SIMPLE_KEY_BYTES: usize = 128;
+
 /// The value as one YAML document without a `---` line: keys sorted, two spaces a level, lists at the level of
 /// their key, strings of several lines as literal blocks, no line folded.
 pub fn write(value: &Value) -> String {
@@ -36,9 +40,25 @@ fn mapping(out: &mut String, entries: &Map<String, Value>, level: usize, continu
         if index > 0 || !continued {
             indent(out, level);
         }
-        string(out, name, level, true);
+        let is_simple = name.len() <= MAX_SIMPLE_KEY_BYTES && !name.contains('\n');
+        if !is_simple {
+            out.push_str("? ");
+            string(out, name, level + 1);
+            out.push('\n');
+            indent(out, level);
+        } else {
+            string(out, name, level);
+        }
         out.push(':');
         match value {
+            Value::Object(inner) if !inner.is_empty() && !is_simple => {
+                out.push(' ');
+                mapping(out, inner, level + 1, true);
+            }
+            Value::Array(items) if !items.is_empty() && !is_simple => {
+                out.push(' ');
+                sequence(out, items, level + 1, true);
+            }
             Value::Object(inner) if !inner.is_empty() => {
                 out.push('\n');
                 mapping(out, inner, level + 1, false);
@@ -78,7 +98,7 @@ fn inline(out: &mut String, value: &Value, level: usize) {
         Value::Null => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Value::Number(n) => out.push_str(&n.to_string()),
-        Value::String(s) => string(out, s, level, false),
+        Value::String(s) => string(out, s, level),
         Value::Array(_) => out.push_str("[]"),
         Value::Object(_) => out.push_str("{}"),
     }
@@ -87,9 +107,9 @@ fn inline(out: &mut String, value: &Value, level: usize) {
 /// The style that the Go emitter chooses: a literal block for several lines, plain where that reads back as the
 /// same string, else single quotes, and double quotes where a character needs an escape or the plain text
 /// would be another type.
-fn string(out: &mut String, text: &str, level: usize, is_key: bool) {
+fn string(out: &mut String, text: &str, level: usize) {
     let escapes = text.chars().any(needs_escape);
-    if text.contains('\n') && !is_key && !escapes && literal_allowed(text) {
+    if text.contains('\n') && !escapes && literal_allowed(text, level) {
         return literal(out, text, level);
     }
     if escapes || text.contains('\n') {
@@ -145,8 +165,11 @@ fn needs_escape(c: char) -> bool {
     }
 }
 
-fn literal_allowed(text: &str) -> bool {
-    !text.contains(" \n") && !text.ends_with(' ') && text != "\n"
+fn literal_allowed(text: &str, level: usize) -> bool {
+    // A whole document of empty lines ends where the next one begins, which our parser takes for a line that is
+    // not indented enough.
+    let is_document_of_nothing = level == 0 && text.bytes().all(|b| b == b'\n');
+    !text.contains(" \n") && !text.ends_with(' ') && text != "\n" && !is_document_of_nothing
 }
 
 fn plain_allowed(text: &str) -> bool {
@@ -233,6 +256,29 @@ mod tests {
         assert_eq!(write(&value), want);
     }
 
+    #[test]
+    fn keys_that_are_long_or_have_lines_stand_alone() {
+        let long = "k".repeat(129);
+        let value = json!({
+            "x": [{&long: [1, {"c": 2, "d": 3}], "e": {&long: {"q": "r", "s": {}}}}],
+            "k".repeat(128): 1, "m\nn": "c\nd",
+        });
+        let text = write(&value);
+        let want = "kk: 1\n? |-\n  m\n  n\n: |-\n  c\n  d\nx:\n- e:\n    ? Kk\n    : q: r\n      s: {}\n  ? Kk\n  : - 1\n    - c: 2\n      \
+                    d: 3\n";
+        assert_eq!(text.replace(&long, "Kk").replace(&"k".repeat(128), "kk"), want);
+        assert_eq!(read_value(&text), Ok(value));
+    }
+
+    #[test]
+    fn a_document_of_line_ends_is_told_from_the_next_one() {
+        let values = [json!("\n\n\n"), json!({"a": ["\n\n\n", "b"]}), json!("\n\nc\n\n")];
+        let text = write_documents(&values);
+        assert!(text.starts_with("\"\\n\\n\\n\"\n---\na:\n- |2+\n\n\n\n- b\n---\n|2+\n"), "{text}");
+        let read: Vec<_> = crate::read_documents(&text).unwrap().into_iter().map(|d| d.value).collect();
+        assert_eq!(read, values);
+    }
+
     fn any_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -247,8 +293,12 @@ mod tests {
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map("[a-z0-9 :#\n]{0,6}", inner, 0..4)
-                    .prop_map(|m| Value::Object(m.into_iter().collect())),
+                prop::collection::btree_map(
+                    prop_oneof!["[a-z0-9 :#\n]{0,6}", "[a \n]{120,140}"],
+                    inner,
+                    0..4
+                )
+                .prop_map(|m| Value::Object(m.into_iter().collect())),
             ]
         })
     }
@@ -258,6 +308,15 @@ mod tests {
         fn what_is_written_reads_back_the_same(value in any_value()) {
             let text = write(&value);
             prop_assert_eq!(read_value(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?, value);
+        }
+
+        #[test]
+        fn documents_that_are_written_read_back_the_same(values in prop::collection::vec(any_value(), 0..4)) {
+            let text = write_documents(&values);
+            let read = crate::read_documents(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
+            // A document that holds nothing is none.
+            let wanted: Vec<_> = values.into_iter().filter(|value| !value.is_null()).collect();
+            prop_assert_eq!(read.into_iter().map(|d| d.value).collect::<Vec<_>>(), wanted);
         }
 
         #[test]

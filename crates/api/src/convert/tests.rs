@@ -94,6 +94,18 @@ fn criticality_travels_in_the_annotations_that_kserve_uses() {
 }
 
 #[test]
+fn a_field_of_the_other_version_is_a_stranger() {
+    let start = object("v1alpha2", json!({"model": {"uri": "x", "criticality": "Critical"}}));
+    let older = convert(&start, V1alpha1);
+    assert_eq!(older["spec"]["model"], json!({"uri": "x"}));
+    assert_eq!(convert(&older, V1alpha2), start);
+    let start = object("v1alpha1", json!({"model": {"uri": "x"}, "kvCacheOffloading": {"cpu": "1Gi"}}));
+    let newer = convert(&start, V1alpha2);
+    assert_eq!(newer["spec"], json!({"model": {"uri": "x"}}));
+    assert_eq!(convert(&newer, V1alpha1), start);
+}
+
+#[test]
 fn a_pool_without_ports_is_no_reason_to_panic() {
     let start = object(
         "v1alpha2",

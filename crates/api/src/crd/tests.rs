@@ -2,7 +2,6 @@ use kinds::schema::Schema;
 use serde_json::{Value, json};
 
 use super::{Edition, Kind, Version, crd, crds, root_schema};
-use crate::rules;
 
 /// `kubectl apply` keeps the whole object in one annotation, and annotations have 256 KiB in all.
 const ANNOTATIONS_BYTES: usize = 256 * 1024;
@@ -57,34 +56,6 @@ fn every_schema_is_structural_and_compiles() {
             }
         }
     }
-}
-
-#[test]
-fn every_rule_of_the_schemas_is_known_in_rust_and_no_other_is() {
-    fn collect(node: &Value, found: &mut Vec<String>) {
-        match node {
-            Value::Object(fields) => {
-                for rule in
-                    fields.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten()
-                {
-                    found.push(rule["rule"].as_str().unwrap().to_owned());
-                }
-                fields.values().for_each(|child| collect(child, found));
-            }
-            Value::Array(items) => items.iter().for_each(|child| collect(child, found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    collect(&root_schema(Kind::Service, Version::V1alpha2), &mut found);
-    found.sort();
-    found.dedup();
-    for rule in &found {
-        assert!(rules::holds(rule, &json!({})).is_some(), "{rule}");
-    }
-    // `cors` has one rule three times, each with a message of its own.
-    let known: std::collections::BTreeSet<&str> = rules::all().map(|rule| rule.rule.as_str()).collect();
-    assert_eq!(found.len(), known.len());
 }
 
 #[test]

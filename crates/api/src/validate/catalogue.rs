@@ -234,8 +234,27 @@ pub fn markdown() -> String {
     for rule in crate::rules::all() {
         let _ = writeln!(page, "| `{}` | {} |", rule.id, rule.message.replace('|', "\\|"));
     }
+    page.push_str(BESIDE);
     page
 }
+
+/// What belongs to the rules and is none of them.
+const BESIDE: &str = "\n# Beside the rules\n\n\
+    An object that is being deleted may be updated whatever it says, so that it can lose its finalizers.\n\n\
+    A config is rendered for a sample service when an API server of `up` takes it in. One whose templates do not render is refused\n\
+    with status 403 and the place in the template.\n\n\
+    Of an object in v1alpha1, `route-parents-and-gateway-refs` refuses parentRefs that are equal to the gateway refs as well;\n\
+    the rules `cache-…` and `confidential-resource` do not apply.\n\n\
+    A preset is built into the program. A config of its name in the namespace of the service or in the system namespace takes its\n\
+    place, and may be deleted again; KServe, which has nothing built in, refuses that.\n\n\
+    # Warnings\n\n\
+    | Warning | When |\n\
+    |---|---|\n\
+    | `spec.router.route.http.spec.parentRefs can be omitted …` | parentRefs are the same as the gateway refs |\n\
+    | `spec.model.confidential has no effect with OCI URIs` | the model is confidential and comes as an image |\n\
+    | `spec.model.confidential has no effect with PVC URIs` | the model is confidential and lies in a claim |\n\
+    | `modifying well-known config …` | a config called like a preset, with its prefix, loses or changes a value |\n\
+    | `deleting well-known config …` | a config called like a preset is deleted |\n";
 
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();

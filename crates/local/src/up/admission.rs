@@ -8,7 +8,7 @@ use api::convert::convert;
 use api::crd::{Kind, Version};
 use api::validate::{self, Finding};
 use apiserver::{Admission, AdmissionRequest, Convert, Denied, Review};
-use compose::Facts;
+use compose::{Facts, presets};
 use kinds::Objects;
 use serde_json::{Value, json};
 
@@ -62,11 +62,27 @@ fn validate_service(request: &AdmissionRequest<'_>) -> Result<Vec<String>, Denie
 
 fn validate_config(request: &AdmissionRequest<'_>) -> Result<Vec<String>, Denied> {
     if !is_write(request) {
-        return Ok(Vec::new());
+        let is_deletion = request.subresource.is_none();
+        return Ok(well_known(&request.object).filter(|_| is_deletion).map_or_else(Vec::new, |name| {
+            vec![format!(
+                "deleting well-known config {name} is not recommended; what is built in under that name is used instead"
+            )]
+        }));
     }
     let old = request.old.map(|old| convert(old, Version::V1alpha2));
     let stored = convert(&request.object, Version::V1alpha2);
-    let warnings = accept(validate::config(&stored, old.as_ref()), request)?;
+    // One that is on its way out has to lose its finalizers, whatever it says.
+    if old.is_some() && !stored["metadata"]["deletionTimestamp"].is_null() {
+        return Ok(Vec::new());
+    }
+    let mut warnings = accept(validate::config(&stored, old.as_ref()), request)?;
+    if let (Some(name), Some(old)) = (well_known(&stored), &old)
+        && !is_contained(&old["spec"], &stored["spec"])
+    {
+        warnings.push(format!(
+            "modifying well-known config {name} is not recommended. Consider creating a custom config instead"
+        ));
+    }
     // A config is rendered for services that nobody knows yet; one that renders for none is of no use to any.
     let sample = Facts { service: Arc::new(validate::sample_service()), ..Facts::default() };
     match compose::render(&stored, &sample) {
@@ -77,6 +93,29 @@ fn validate_config(request: &AdmissionRequest<'_>) -> Result<Vec<String>, Denied
             message: format!("{} does not render: {error}", request.object["metadata"]["name"]),
             details: None,
         }),
+    }
+}
+
+/// Namespace and name of a config that is called like a preset.
+fn well_known(config: &Value) -> Option<String> {
+    let metadata = &config["metadata"];
+    let (namespace, name) = (metadata["namespace"].as_str()?, metadata["name"].as_str()?);
+    let preset = name.strip_prefix(Facts::default().config_prefix.as_str())?;
+    presets::get(preset).map(|_| format!("{namespace}/{name}"))
+}
+
+/// Whether `new` says everything that `old` says. Empty values say nothing.
+fn is_contained(old: &Value, new: &Value) -> bool {
+    match old {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) if number.as_f64() == Some(0.0) => true,
+        Value::String(text) if text.is_empty() => true,
+        Value::Object(fields) => fields.iter().all(|(name, value)| is_contained(value, &new[name])),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .all(|(index, item)| new.get(index).is_some_and(|new| is_contained(item, new))),
+        value => value == new,
     }
 }
 
@@ -123,3 +162,6 @@ fn denied(refusal: &Refusal, request: &AdmissionRequest<'_>) -> Denied {
         details: Some(json!({"group": api::GROUP, "kind": kind, "name": name, "causes": causes})),
     }
 }
+
+#[cfg(test)]
+mod tests;

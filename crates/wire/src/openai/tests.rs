@@ -22,6 +22,18 @@ fn the_fields_that_routing_needs_are_read() {
 }
 
 #[test]
+fn a_body_that_is_no_text_is_refused_wherever_it_is_none() {
+    let refused = |bytes: &[u8]| Body::read(Api::Completions, bytes, 1 << 20).unwrap_err().to_string();
+    // An engine reads the fields that routing does not need, and would refuse the whole.
+    let unread = refused(b"{\"model\":\"m\",\"user\":{\"a\":\"\x9c\"}}");
+    assert_eq!(unread, "the request body is not valid JSON: no UTF-8 from byte 26 on");
+    assert_eq!(
+        refused(b"{\"model\":\"\xff\"}"),
+        "the request body is not valid JSON: no UTF-8 from byte 10 on"
+    );
+}
+
+#[test]
 fn a_field_of_the_wrong_type_is_left_for_the_engine_to_refuse() {
     let body = read(Api::Completions, r#"{"model":7,"stream":"maybe","max_tokens":"many","prompt":{"a":1}}"#);
     assert_eq!(body.model, None);
