@@ -22,6 +22,8 @@ mod parse;
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
+use kinds::schema::Fields;
+
 pub use known::{UnknownField, nearest, unknown_fields};
 pub use marshal::{Error, is_marshalled, marshal, zero};
 
@@ -46,13 +48,13 @@ pub struct Struct {
     /// `package.Name` in the table; [`Struct::go_name`] is how Go prints it.
     pub name: &'static str,
     /// All fields that its JSON can have, those of embedded structs included, by JSON name.
-    pub fields: BTreeMap<&'static str, Field>,
+    pub fields: Fields<&'static str, Field>,
     /// Embedded structs: their JSON is part of the struct's own.
     pub embedded: Vec<&'static str>,
     /// What the schema says of the type, as written in the table.
     pub(crate) facts: Vec<&'static str>,
     /// The fields, by their names in Go.
-    by_go: BTreeMap<String, &'static str>,
+    by_go: Fields<String, &'static str>,
     /// The fields that Go may write although they are not there.
     standing: Vec<&'static str>,
 }

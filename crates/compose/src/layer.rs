@@ -17,8 +17,13 @@ pub(crate) fn spec_type() -> &'static Struct {
 }
 
 /// The paths of pod specs whose `containers` Go never leaves nil in a layer that goes over another.
-const PODS: &[&str] =
-    &["/template", "/worker", "/prefill/template", "/prefill/worker", "/router/scheduler/template"];
+const PODS: &[&[&str]] = &[
+    &["template"],
+    &["worker"],
+    &["prefill", "template"],
+    &["prefill", "worker"],
+    &["router", "scheduler", "template"],
+];
 
 /// `spec` as Go writes it after it has read it. `whose` is named if it cannot be read.
 pub(crate) fn normal(spec: &Value, whose: &str) -> Result<Value, Error> {
@@ -42,16 +47,17 @@ pub(crate) fn decisive(spec: &Value) -> Value {
 
 /// What of a normal spec goes over the layers below: mostly all of it.
 pub(crate) fn overlay(spec: &Value) -> Cow<'_, Value> {
-    let lacks_containers = |pointer: &&&str| {
-        spec.pointer(pointer).is_some_and(|pod| pod.is_object() && pod.get("containers").is_none())
+    let lacks_containers = |path: &&&[&str]| {
+        let pod = path.iter().try_fold(spec, |part, name| part.get(name));
+        pod.is_some_and(|pod| pod.is_object() && pod.get("containers").is_none())
     };
-    let incomplete: Vec<&&str> = PODS.iter().filter(lacks_containers).collect();
+    let incomplete: Vec<&&[&str]> = PODS.iter().filter(lacks_containers).collect();
     if incomplete.is_empty() {
         return Cow::Borrowed(spec);
     }
     let mut spec = spec.clone();
-    for pointer in incomplete {
-        if let Some(pod) = spec.pointer_mut(pointer) {
+    for path in incomplete {
+        if let Some(pod) = path.iter().try_fold(&mut spec, |part, name| part.get_mut(name)) {
             pod["containers"] = json!([]);
         }
     }

@@ -175,6 +175,14 @@ impl Node {
     }
 }
 
+/// The node of a key, made if there is none. Most are there already, and need no copy of the key.
+fn own<'n>(children: &'n mut BTreeMap<String, Node>, key: &str, rest: LayerId) -> &'n mut Node {
+    if !children.contains_key(key) {
+        children.insert(key.to_owned(), Node::From(rest));
+    }
+    children.get_mut(key).unwrap_or_else(|| unreachable!("it was put in above"))
+}
+
 /// A step of a JSON pointer as the key that it is.
 pub(crate) fn key_of(step: &str) -> Cow<'_, str> {
     if step.contains('~') { step.replace("~1", "/").replace("~0", "~").into() } else { step.into() }
@@ -226,7 +234,7 @@ impl Walk<'_> {
             }
             let field = type_.field(key);
             let merge_key = field.and_then(|field| field.merge_key);
-            let child = children.entry(key.clone()).or_insert(Node::From(rest));
+            let child = own(children, key, rest);
             self.within(key, |walk| {
                 walk.merge_value(field.map(|field| &field.type_), merge_key, ours, child, theirs)
             })?;
@@ -289,7 +297,7 @@ impl Walk<'_> {
                 base.insert(key.clone(), theirs.clone());
                 continue;
             };
-            let child = children.entry(key.clone()).or_insert(Node::From(rest));
+            let child = own(children, key, rest);
             self.within(key, |walk| walk.merge_value(Some(element), None, ours, child, theirs))?;
         }
         Ok(())

@@ -19,6 +19,9 @@ use crate::{Error, Warning, data, go_json, presets};
 /// What an item renders to that is to be left out of its list if it is otherwise empty.
 pub(crate) const OMIT: char = '\u{f8ff}';
 
+/// The longest text that counts as short.
+const SHORT_BYTES: usize = 32;
+
 /// The name of every template, as KServe's error messages have it.
 const NAME: &str = "config";
 
@@ -237,7 +240,12 @@ fn json_of(text: &str) -> String {
 }
 
 fn is_template(text: &str) -> bool {
-    memchr::memchr(b'{', text.as_bytes()).is_some_and(|at| text[at..].contains("{{"))
+    // Most texts are a word, for which a search that looks at many bytes at a time only begins.
+    let brace = match text.len() {
+        ..=SHORT_BYTES => text.bytes().position(|byte| byte == b'{'),
+        _ => memchr::memchr(b'{', text.as_bytes()),
+    };
+    brace.is_some_and(|at| text[at..].contains("{{"))
 }
 
 /// The rendered JSON text of one string, back as a string.

@@ -17,7 +17,6 @@ mod validate;
 mod values;
 mod violation;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Number, Value};
@@ -29,13 +28,16 @@ pub use rules::{RuledValue, check_rules, ruled_values};
 pub use validate::{Examined, examine, validate};
 pub use violation::{Violation, ViolationType, blocks_rules, printed, quoted};
 
+/// What is looked up by the name of a field, in the order in which it was put in.
+pub type Fields<K, V> = indexmap::IndexMap<K, V, foldhash::fast::FixedState>;
+
 /// One node of a structural schema.
 #[derive(Debug, Clone, Default)]
 pub struct Schema {
     /// What the value is; `None` where the schema does not say.
     pub kind: Option<Kind>,
     /// Known fields of an object.
-    pub properties: BTreeMap<String, Arc<Schema>>,
+    pub properties: Fields<String, Arc<Schema>>,
     /// Schema of the values of a map; `None` if the object is no map.
     pub additional: Option<Arc<Schema>>,
     /// Schema of the items of a list.

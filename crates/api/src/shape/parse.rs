@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use kinds::schema::Fields;
+
 use super::marshal::stays_when_absent;
 use super::{Field, Named, Struct, Table, Type};
 
@@ -26,10 +28,10 @@ pub(super) fn table(texts: &[&'static str]) -> Table {
                 current,
                 Struct {
                     name: current,
-                    fields: BTreeMap::new(),
+                    fields: Fields::default(),
                     embedded: Vec::new(),
                     facts: words.collect(),
-                    by_go: BTreeMap::new(),
+                    by_go: Fields::default(),
                     standing: Vec::new(),
                 },
             );
@@ -44,7 +46,7 @@ pub(super) fn table(texts: &[&'static str]) -> Table {
             type_.by_go = fields.values().map(|field| (field.go.clone(), field.json)).collect();
             type_.standing =
                 fields.values().filter(|field| stays_when_absent(field)).map(|f| f.json).collect();
-            type_.fields = fields;
+            type_.fields = fields.into_iter().collect();
             (*name, type_)
         })
         .collect();
