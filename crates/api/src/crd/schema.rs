@@ -24,6 +24,9 @@ const TEMPLATED: [&str; 8] = [
     "/properties/prefill/properties/worker",
 ];
 
+/// What a Config says of a pool is a part: the preset below it names the picker, the ports and the pods.
+const PARTIAL: &str = "/properties/router/properties/scheduler/properties/pool/properties/spec";
+
 /// The `openAPIV3Schema` of a kind in a version, with everything in it.
 pub(crate) fn root_schema(kind: Kind, version: Version) -> Value {
     let part = |name: &str| {
@@ -37,6 +40,10 @@ pub(crate) fn root_schema(kind: Kind, version: Version) -> Value {
             if let Some(node) = spec.pointer_mut(pointer) {
                 relax(node);
             }
+        }
+        // The older version has no word for what is absent, so there a pool is whole.
+        if let Some(pool) = spec.pointer_mut(PARTIAL).filter(|_| version == Version::V1alpha2) {
+            ask_for_nothing(pool);
         }
     }
     json!({
@@ -70,6 +77,15 @@ fn relax(node: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(relax),
         _ => {}
     }
+}
+
+/// No field of the object, and of the objects in it, is required. Items of a list stay whole: no other layer adds to them.
+fn ask_for_nothing(object: &mut Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("required");
+    }
+    let properties = object.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+    properties.for_each(|(_, property)| ask_for_nothing(property));
 }
 
 fn struct_schema(type_: &Struct, needs: &[&str]) -> Value {
