@@ -25,7 +25,11 @@ const TEMPLATED: [&str; 8] = [
 ];
 
 /// What a Config says of a pool is a part: the preset below it names the picker, the ports and the pods.
-const PARTIAL: &str = "/properties/router/properties/scheduler/properties/pool/properties/spec";
+const PARTIAL: [&str; 3] = [
+    "/properties/router/properties/scheduler/properties/pool/properties/spec",
+    "/properties/router/properties/scheduler/properties/pool/properties/spec/properties/selector",
+    "/properties/router/properties/scheduler/properties/pool/properties/spec/properties/endpointPickerRef",
+];
 
 /// The `openAPIV3Schema` of a kind in a version, with everything in it.
 pub(crate) fn root_schema(kind: Kind, version: Version) -> Value {
@@ -42,8 +46,10 @@ pub(crate) fn root_schema(kind: Kind, version: Version) -> Value {
             }
         }
         // The older version has no word for what is absent, so there a pool is whole.
-        if let Some(pool) = spec.pointer_mut(PARTIAL).filter(|_| version == Version::V1alpha2) {
-            ask_for_nothing(pool);
+        for pointer in PARTIAL.iter().filter(|_| version == Version::V1alpha2) {
+            if let Some(fields) = spec.pointer_mut(pointer).and_then(Value::as_object_mut) {
+                fields.remove("required");
+            }
         }
     }
     json!({
@@ -77,15 +83,6 @@ fn relax(node: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(relax),
         _ => {}
     }
-}
-
-/// No field of the object, and of the objects in it, is required. Items of a list stay whole: no other layer adds to them.
-fn ask_for_nothing(object: &mut Value) {
-    if let Some(fields) = object.as_object_mut() {
-        fields.remove("required");
-    }
-    let properties = object.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
-    properties.for_each(|(_, property)| ask_for_nothing(property));
 }
 
 fn struct_schema(type_: &Struct, needs: &[&str]) -> Value {

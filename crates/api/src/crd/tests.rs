@@ -116,10 +116,11 @@ fn a_config_may_hold_a_part_of_a_pool() {
         let pool = "/properties/spec/properties/router/properties/scheduler/properties/pool/properties/spec";
         let pool = schema.pointer(pool).unwrap().clone();
         let of = |pointer: &str| pool.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len);
+        let picker = "/properties/endpointPickerRef";
         (
             of("/required"),
-            of("/properties/endpointPickerRef/required"),
-            of("/properties/targetPorts/items/required"),
+            of(&format!("{picker}/required")),
+            of(&format!("{picker}/properties/port/required")),
         )
     };
     assert_eq!(required(Kind::Service, Version::V1alpha2), (3, 1, 1));
