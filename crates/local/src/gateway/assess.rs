@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::GatewayOptions;
 use super::attach::{attach, parent_gateway};
 use super::endpoints::{self, FoundEndpoints, Pods, PortWanted};
-use super::implied;
+use super::implied::{self, Unrouted};
 use super::picker::{PickerDeployments, Pickers};
 use super::route::{self, BackendKey};
 use super::status::{self, PoolTrouble, RouteOutcome, Verdict, Wish};
@@ -78,20 +78,16 @@ impl Assessor {
         self.routes.retain(|(namespace, name), _| seen.routes.get(namespace, name).is_some());
         let pods = Pods::new(&seen.pods);
         let before = std::mem::take(&mut self.pools);
-        let unrouted = implied::unrouted(seen, &reached(&routes));
         // A pool that a route names is led to by that one, or refused to it.
-        let own_pools: BTreeSet<Key> = unrouted
-            .iter()
-            .filter_map(|(key, _)| implied::own_pool(seen, key))
-            .filter(|pool| !wanted.pools.contains_key(&(pool.clone(), false)))
-            .collect();
-        for pool in &own_pools {
+        let is_taken = |pool: &Key| wanted.pools.contains_key(&(pool.clone(), false));
+        let unrouted = implied::unrouted(seen, &reached(&routes), is_taken);
+        for pool in unrouted.iter().filter_map(|unrouted| unrouted.pool.as_ref()) {
             // Whichever Gateway: each is this one, and a pool is told the name of one.
             let gateway = seen.gateways.iter().next().map(|(key, _)| key.clone());
             wanted.pools.entry((pool.clone(), false)).or_default().extend(gateway);
         }
         let mut pools = self.pools(&before, seen, &pods, &wanted, now, &mut wishes);
-        self.implied(&before, seen, &pods, &unrouted, &own_pools, &mut routes, &mut pools);
+        self.implied(&before, seen, &pods, &unrouted, &mut routes, &mut pools);
         self.pools.clone_from(&pools);
         let services = self.services(seen, &pods, &wanted);
         for (key, gateway) in seen.gateways.iter() {
@@ -191,16 +187,13 @@ impl Assessor {
         before: &BTreeMap<String, Arc<PoolSpec>>,
         seen: &Seen,
         pods: &Pods<'_>,
-        unrouted: &[(&Key, &ServiceObject)],
-        own_pools: &BTreeSet<Key>,
+        unrouted: &[Unrouted<'_>],
         routes: &mut Vec<Arc<Route>>,
         pools: &mut BTreeMap<String, Arc<PoolSpec>>,
     ) {
-        for (key, object) in unrouted {
+        for Unrouted { key, object, pool } in unrouted {
             let created_s = created_s(&object.metadata);
-            if let Some((namespace, name)) =
-                implied::own_pool(seen, key).filter(|own| own_pools.contains(own))
-            {
+            if let Some((namespace, name)) = pool {
                 routes.push(Arc::new(implied::route(key, format!("{namespace}/{name}"), created_s)));
                 continue;
             }

@@ -16,24 +16,31 @@ use super::watch::{Key, Seen, ServiceObject};
 /// The port of the Service in front of the pods.
 pub(crate) const PORT: i32 = 8000;
 
+/// A service that no route leads to.
+pub(crate) struct Unrouted<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) object: &'a ServiceObject,
+    /// The pool that it has even so, for its scheduler: with the picker that it asks for.
+    pub(crate) pool: Option<Key>,
+}
+
 /// The services that need a route from here: those that ask for none, or for one whose rules name no back-end, unless a
 /// route of somebody takes their path.
 pub(crate) fn unrouted<'a>(
     seen: &'a Seen,
     reached: &BTreeSet<(&str, &str)>,
-) -> Vec<(&'a Key, &'a ServiceObject)> {
+    is_taken: impl Fn(&Key) -> bool,
+) -> Vec<Unrouted<'a>> {
     let services = seen.inference_services.iter();
     services
         .filter(|((namespace, name), _)| !reached.contains(&(namespace.as_str(), name.as_str())))
         .filter(|(_, service)| !is_routed(&service.spec))
-        .map(|(key, service)| (key, &**service))
+        .map(|(key, object)| {
+            let pool = (key.0.clone(), api::names::inference_pool(&key.1));
+            let exists = seen.pools.get(&pool.0, &pool.1).is_some();
+            Unrouted { key, object, pool: (exists && !is_taken(&pool)).then_some(pool) }
+        })
         .collect()
-}
-
-/// The pool that a service with a scheduler has even without a route, with the picker that it asks for.
-pub(crate) fn own_pool(seen: &Seen, (namespace, name): &Key) -> Option<Key> {
-    let pool = api::names::inference_pool(name);
-    seen.pools.get(namespace, &pool).is_some().then(|| (namespace.clone(), pool))
 }
 
 /// Name of the pool of a service without one: that of its Service.
