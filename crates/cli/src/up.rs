@@ -207,7 +207,8 @@ impl Talk {
 
     fn serving(self, running: &Running, progress: &Progress, at: Duration) {
         let endpoint = format!("http://{}", reachable(running.gateway));
-        // The gateway takes the own path of a service without a router too.
+        let is_routed = progress.served().all(|(_, url, _)| url.is_some());
+        // The gateway takes the own path of a service that no route leads to, too.
         let served: Vec<(&str, String, &str)> = progress
             .served()
             .map(|(service, url, model)| {
@@ -230,7 +231,8 @@ impl Talk {
                     let _ = writeln!(out, "            and {more} more");
                 }
                 if let Some((_, url, model)) = served.first() {
-                    let base = if served.len() == 1 { &endpoint } else { url };
+                    // A route of its own that leads nowhere may take every other path.
+                    let base = if served.len() == 1 && is_routed { &endpoint } else { url };
                     let body = json!({"model": model, "messages": [{"role": "user", "content": "Hello!"}], "stream": true});
                     let _ = writeln!(
                         out,

@@ -8,8 +8,8 @@ use crate::lookup::{self, Found};
 use crate::merge::{LayerId, Layered, Node};
 use crate::merged::Layers;
 use crate::{
-    AppliedConfig, Error, Facts, Merged, Origin, Origins, Source, Warning, data, finish, layer, select,
-    template,
+    AppliedConfig, Error, Facts, Merged, Origin, Origins, Source, Warning, data, engine, finish, layer,
+    select, template,
 };
 
 /// Presets, baseRefs and service into one document, without validation of the outcome.
@@ -159,6 +159,7 @@ fn finished(
     if rendered.left_empty {
         spec = layer::normal(&spec, "failed to unmarshal config from template")?;
     }
+    warnings.extend(engine::complete(&mut spec, &mut document.origin, &layers));
     let scheduler_config = finish::after_templates(&mut spec, facts, &mut written)?;
     finish::check_adapters(&spec)?;
     if finish::lacks_latency_predictor(scheduler_config.as_ref()) {

@@ -23,6 +23,7 @@
 mod check;
 mod combine;
 mod data;
+mod engine;
 mod error;
 mod facts;
 mod finish;
@@ -35,6 +36,7 @@ pub mod presets;
 mod select;
 mod settings;
 mod template;
+mod words;
 
 pub use combine::{combine, merge, render};
 pub use error::{Cause, Error};
@@ -53,6 +55,8 @@ pub fn compose(facts: &Facts) -> Result<Merged, Error> {
     Ok(merged)
 }
 
+#[cfg(test)]
+mod engine_tests;
 #[cfg(test)]
 mod seed_tests;
 #[cfg(test)]

@@ -165,6 +165,44 @@ impl Node {
         own.entry(key_of(step).into_owned()).or_insert(Node::From(rest)).set(below, layer);
     }
 
+    /// The highest layer in the part at `pointer`.
+    pub(crate) fn layer_at(&self, pointer: &str) -> LayerId {
+        let Some((step, below)) =
+            pointer.strip_prefix('/').map(|path| path.split_once('/').unwrap_or((path, "")))
+        else {
+            return self.highest();
+        };
+        let below = &pointer[pointer.len() - below.len() - usize::from(!below.is_empty())..];
+        match self {
+            Node::From(layer) => *layer,
+            Node::Map(layer, own) => own
+                .get(&*step.replace("~1", "/").replace("~0", "~"))
+                .map_or(*layer, |child| child.layer_at(below)),
+            Node::List(items) => {
+                let item = step.parse().ok().and_then(|index: usize| items.get(index));
+                item.map_or_else(|| self.highest(), |child| child.layer_at(below))
+            }
+        }
+    }
+
+    /// Makes `layer` the writer of `more` items after the `length` ones of the list at `pointer`.
+    pub(crate) fn append(&mut self, pointer: &str, length: usize, layer: LayerId, more: usize) {
+        let mut node = self;
+        for step in pointer.split('/').skip(1) {
+            node = match node {
+                Node::List(items) => match step.parse().ok().and_then(|index: usize| items.get_mut(index)) {
+                    Some(item) => item,
+                    None => return,
+                },
+                node => {
+                    let (rest, own) = node.children();
+                    own.entry(step.replace("~1", "/").replace("~0", "~")).or_insert(Node::From(rest))
+                }
+            };
+        }
+        node.items(length).extend(std::iter::repeat_n(Node::From(layer), more));
+    }
+
     /// The highest layer in it.
     pub(crate) fn highest(&self) -> LayerId {
         match self {

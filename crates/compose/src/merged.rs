@@ -182,6 +182,11 @@ impl Layers {
         self.0.get(usize::from(id)).unwrap_or(&Origin::Service)
     }
 
+    /// Whether that layer is a preset.
+    pub(crate) fn is_preset(&self, id: LayerId) -> bool {
+        matches!(self.get(id), Origin::Preset(_))
+    }
+
     /// What a message calls it.
     pub(crate) fn name(&self, id: LayerId) -> String {
         self.get(id).to_string()

@@ -24,6 +24,13 @@ const TEMPLATED: [&str; 8] = [
     "/properties/prefill/properties/worker",
 ];
 
+/// What a Config says of a pool is a part: the preset below it names the picker, the ports and the pods.
+const PARTIAL: [&str; 3] = [
+    "/properties/router/properties/scheduler/properties/pool/properties/spec",
+    "/properties/router/properties/scheduler/properties/pool/properties/spec/properties/selector",
+    "/properties/router/properties/scheduler/properties/pool/properties/spec/properties/endpointPickerRef",
+];
+
 /// The `openAPIV3Schema` of a kind in a version, with everything in it.
 pub(crate) fn root_schema(kind: Kind, version: Version) -> Value {
     let part = |name: &str| {
@@ -36,6 +43,12 @@ pub(crate) fn root_schema(kind: Kind, version: Version) -> Value {
         for pointer in TEMPLATED {
             if let Some(node) = spec.pointer_mut(pointer) {
                 relax(node);
+            }
+        }
+        // The older version has no word for what is absent, so there a pool is whole.
+        for pointer in PARTIAL.iter().filter(|_| version == Version::V1alpha2) {
+            if let Some(fields) = spec.pointer_mut(pointer).and_then(Value::as_object_mut) {
+                fields.remove("required");
             }
         }
     }

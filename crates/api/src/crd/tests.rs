@@ -81,6 +81,25 @@ fn configs_take_templates_where_services_want_names() {
 }
 
 #[test]
+fn a_config_may_hold_a_part_of_a_pool() {
+    let required = |kind, version| {
+        let schema = root_schema(kind, version);
+        let pool = "/properties/spec/properties/router/properties/scheduler/properties/pool/properties/spec";
+        let pool = schema.pointer(pool).unwrap().clone();
+        let of = |pointer: &str| pool.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len);
+        let picker = "/properties/endpointPickerRef";
+        (
+            of("/required"),
+            of(&format!("{picker}/required")),
+            of(&format!("{picker}/properties/port/required")),
+        )
+    };
+    assert_eq!(required(Kind::Service, Version::V1alpha2), (3, 1, 1));
+    assert_eq!(required(Kind::Config, Version::V1alpha2), (0, 0, 1), "a port that is given has a number");
+    assert_eq!(required(Kind::Config, Version::V1alpha1).0, 2);
+}
+
+#[test]
 fn kubectl_prints_url_ready_reason_age() {
     let crd = crd(Kind::Service, Edition::Installed, None);
     let columns: Vec<&str> = crd["spec"]["versions"][1]["additionalPrinterColumns"]

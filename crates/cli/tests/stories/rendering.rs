@@ -36,7 +36,9 @@ fn rendered(example: &Path, show: &str) -> String {
         .output()
         .unwrap();
     let code = output.status.code().unwrap();
-    assert!(code == 0 || code == 2, "{}: exit code {code}", example.display());
+    // Some documents that the seeds were taken from are wrong; examples of our own are not.
+    let may_be_wrong = example.starts_with("examples/seeds");
+    assert!(code == 0 || code == 2 && may_be_wrong, "{}: exit code {code}", example.display());
     let mut text = String::new();
     if code != 0 {
         text.push_str(&format!("# exit code {code}\n"));

@@ -75,8 +75,13 @@ apiVersion: serving.kserve.io/v1alpha2
 kind: LLMInferenceService
 metadata: {name: unrouted, namespace: team}
 spec:
-  model: {uri: hf://acme/unrouted, name: acme/unrouted}
+  baseRefs: [{name: other}]
   router: {gateway: {}}
+---
+apiVersion: serving.kserve.io/v1alpha2
+kind: LLMInferenceServiceConfig
+metadata: {name: other, namespace: team}
+spec: {model: {uri: hf://acme/unrouted, name: acme/unrouted}}
 ";
     std::fs::write(&file, text).unwrap();
     let mut up = Up::start(&dir.path().join("data"), &[file.to_str().unwrap()]);
@@ -91,5 +96,6 @@ spec:
         assert_eq!(answer.status, 200, "{service}: {}", answer.body);
     }
     assert_eq!(event["services"][0]["model"], "acme/composed");
+    assert_eq!(event["services"][1]["model"], "acme/unrouted");
     assert_eq!(up.interrupt(), Some(130));
 }

@@ -1,31 +1,13 @@
 //! More than one kind of pod: prefill and decode apart, groups of pods, adapters, autoscalers.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use crate::process::{Up, chat, get, post, signal};
 
-/// A service in a file of its own; `spec` beside model and router.
-fn file(dir: &tempfile::TempDir, name: &str, spec: Value) -> PathBuf {
-    let mut service = json!({
-        "apiVersion": "serving.kserve.io/v1alpha2", "kind": "LLMInferenceService",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "model": {"uri": format!("hf://acme/{name}"), "name": format!("acme/{name}")},
-            "router": {"route": {}, "gateway": {}, "scheduler": {}},
-        },
-    });
-    for (key, value) in spec.as_object().unwrap() {
-        service["spec"][key] = value.clone();
-    }
-    let path = dir.path().join(format!("{name}.json"));
-    std::fs::write(&path, service.to_string()).unwrap();
-    path
-}
-
-fn start(dir: &tempfile::TempDir, file: &std::path::Path) -> Up {
-    Up::start(&dir.path().join("data"), &[file.to_str().unwrap()])
+/// `up` of `examples/NAME.yaml`, as it is.
+fn start(dir: &tempfile::TempDir, name: &str) -> Up {
+    let example = format!("{}/../../examples/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    Up::start(&dir.path().join("data"), &[&example])
 }
 
 /// Prompt tokens of an engine by where they came from, and the tokens that it generated.
@@ -53,8 +35,7 @@ fn stages(serving: &Value) -> Vec<(String, String)> {
 #[test]
 fn a_prompt_is_prefilled_on_one_engine_and_decoded_on_another() {
     let dir = tempfile::tempdir().unwrap();
-    let file = file(&dir, "apart", json!({"replicas": 1, "prefill": {"replicas": 2}}));
-    let mut up = start(&dir, &file);
+    let mut up = start(&dir, "prefill-decode");
     let serving = up.wait_for("serving", |event| event["step"] == "serving");
     let gateway = serving["endpoint"].as_str().unwrap().strip_prefix("http://").unwrap();
     let stages = stages(&serving);
@@ -63,7 +44,7 @@ fn a_prompt_is_prefilled_on_one_engine_and_decoded_on_another() {
         ["prefill", "prefill", "decode"]
     );
 
-    let answer = post(gateway, "/v1/chat/completions", &chat("acme/apart")).unwrap();
+    let answer = post(gateway, "/v1/chat/completions", &chat("Qwen/Qwen2.5-7B-Instruct")).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
     let prompt = answer.json()["usage"]["prompt_tokens"].as_f64().unwrap();
     let of = |wanted: &str| -> Vec<(f64, f64, f64)> {
@@ -75,9 +56,9 @@ fn a_prompt_is_prefilled_on_one_engine_and_decoded_on_another() {
     prefilled.sort_by(|a, b| a.0.total_cmp(&b.0));
     assert_eq!(prefilled, [(0.0, 0.0, 0.0), (prompt, 0.0, 1.0)]);
 
-    let mut streaming = chat("acme/apart");
+    let mut streaming = chat("Qwen/Qwen2.5-7B-Instruct");
     streaming["stream"] = json!(true);
-    let streamed = post(gateway, "/default/apart/v1/chat/completions", &streaming).unwrap();
+    let streamed = post(gateway, "/default/qwen-apart/v1/chat/completions", &streaming).unwrap();
     assert!(streamed.body.trim_end().ends_with("data: [DONE]"), "{}", streamed.body);
     assert_eq!(of("decode")[0].2, 16.0);
     assert_eq!(up.interrupt(), Some(130));
@@ -86,11 +67,10 @@ fn a_prompt_is_prefilled_on_one_engine_and_decoded_on_another() {
 #[test]
 fn a_group_of_pods_serves_as_one_and_is_made_anew_when_a_worker_dies() {
     let dir = tempfile::tempdir().unwrap();
-    let spec = json!({"replicas": 1, "parallelism": {"data": 4, "dataLocal": 2}, "worker": {}});
-    let file = file(&dir, "wide", spec);
-    let mut up = start(&dir, &file);
+    let mut up = start(&dir, "multi-node-experts");
     let gateway = up.serving();
-    assert_eq!(post(&gateway, "/v1/chat/completions", &chat("acme/wide")).unwrap().status, 200);
+    let model = "Qwen/Qwen1.5-MoE-A2.7B-Chat";
+    assert_eq!(post(&gateway, "/v1/chat/completions", &chat(model)).unwrap().status, 200);
 
     let engines = up.children(" sim ");
     let workers = up.children("--headless");
@@ -104,7 +84,7 @@ fn a_group_of_pods_serves_as_one_and_is_made_anew_when_a_worker_dies() {
     let after = up.children(" sim ");
     assert_eq!(after.len(), 2);
     assert!(after.iter().all(|engine| !engines.contains(engine)), "the leader is another one too");
-    let answer = post(&gateway, "/v1/chat/completions", &chat("acme/wide")).unwrap();
+    let answer = post(&gateway, "/v1/chat/completions", &chat(model)).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(up.interrupt(), Some(130));
 }
@@ -112,15 +92,12 @@ fn a_group_of_pods_serves_as_one_and_is_made_anew_when_a_worker_dies() {
 #[test]
 fn groups_prefill_for_groups() {
     let dir = tempfile::tempdir().unwrap();
-    let group = json!({"parallelism": {"pipeline": 2}, "worker": {}});
-    let mut spec = group.clone();
-    spec["prefill"] = group;
-    let file = file(&dir, "both", spec);
-    let mut up = start(&dir, &file);
+    let mut up = start(&dir, "multi-node-prefill-decode");
     let serving = up.wait_for("serving", |event| event["step"] == "serving");
     let gateway = serving["endpoint"].as_str().unwrap().strip_prefix("http://").unwrap();
     assert_eq!(up.children("--headless").len(), 2);
-    assert_eq!(post(gateway, "/v1/chat/completions", &chat("acme/both")).unwrap().status, 200);
+    let model = "meta-llama/Llama-3.3-70B-Instruct";
+    assert_eq!(post(gateway, "/v1/chat/completions", &chat(model)).unwrap().status, 200);
     let fetched: f64 = stages(&serving).iter().map(|(_, address)| tokens(address).1).sum();
     assert!(fetched > 0.0, "the answer's leader had the prompt from the other group");
     assert_eq!(up.interrupt(), Some(130));
@@ -129,11 +106,7 @@ fn groups_prefill_for_groups() {
 #[test]
 fn adapters_are_listed_and_asked_for_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let mut spec = json!({"model": {"uri": "hf://acme/base", "name": "acme/base"}});
-    spec["model"]["lora"] =
-        json!({"adapters": [{"name": "sql", "uri": "hf://acme/sql"}, {"name": "fr", "uri": "hf://acme/fr"}]});
-    let file = file(&dir, "tuned", spec);
-    let mut up = start(&dir, &file);
+    let mut up = start(&dir, "lora-adapters");
     let gateway = up.serving();
     let listed = |path: &str| -> Vec<String> {
         let models = get(&gateway, path).json();
@@ -144,13 +117,13 @@ fn adapters_are_listed_and_asked_for_by_name() {
             .map(|model| model["id"].as_str().unwrap().to_owned())
             .collect()
     };
-    for path in ["/v1/models", "/default/tuned/v1/models"] {
+    for path in ["/v1/models", "/default/llama-tuned/v1/models"] {
         let names = listed(path);
-        for wanted in ["acme/base", "sql", "fr"] {
+        for wanted in ["meta-llama/Llama-2-7b-hf", "sql", "support"] {
             assert!(names.iter().any(|name| name == wanted), "{path}: {names:?}");
         }
     }
-    for model in ["acme/base", "sql"] {
+    for model in ["meta-llama/Llama-2-7b-hf", "sql"] {
         let answer = post(&gateway, "/v1/chat/completions", &chat(model)).unwrap();
         assert_eq!(
             (answer.status, answer.json()["model"].as_str().unwrap()),
@@ -165,11 +138,12 @@ fn adapters_are_listed_and_asked_for_by_name() {
 #[test]
 fn a_service_with_an_autoscaler_runs_with_its_fewest_replicas() {
     let dir = tempfile::tempdir().unwrap();
-    let spec = json!({"scaling": {"minReplicas": 2, "maxReplicas": 5, "wva": {"hpa": {}}}});
-    let file = file(&dir, "scaled", spec);
-    let mut up = start(&dir, &file);
+    let mut up = start(&dir, "autoscaling");
     let gateway = up.serving();
     assert_eq!(up.children(" sim ").len(), 2);
-    assert_eq!(post(&gateway, "/v1/chat/completions", &chat("acme/scaled")).unwrap().status, 200);
+    assert_eq!(
+        post(&gateway, "/v1/chat/completions", &chat("Qwen/Qwen2.5-3B-Instruct")).unwrap().status,
+        200
+    );
     assert_eq!(up.interrupt(), Some(130));
 }

@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kinds::gateway::{Listener, ParentReference};
+use kinds::gateway::Listener;
 use relay::{PoolSpec, Route, RouteTable, Served, ServiceSpec};
 use serde_json::Value;
 
 use super::GatewayOptions;
+use super::attach::{attach, parent_gateway};
 use super::endpoints::{self, FoundEndpoints, Pods, PortWanted};
-use super::implied;
+use super::implied::{self, Unrouted};
 use super::picker::{PickerDeployments, Pickers};
 use super::route::{self, BackendKey};
 use super::status::{self, PoolTrouble, RouteOutcome, Verdict, Wish};
-use super::watch::{GatewayObject, Key, RouteObject, Seen, ServiceObject};
+use super::watch::{Key, RouteObject, Seen, ServiceObject};
 
 /// Assesses what is seen, again and again; what has not changed is not worked out twice.
 pub(crate) struct Assessor {
@@ -77,8 +78,16 @@ impl Assessor {
         self.routes.retain(|(namespace, name), _| seen.routes.get(namespace, name).is_some());
         let pods = Pods::new(&seen.pods);
         let before = std::mem::take(&mut self.pools);
+        // A pool that a route names is led to by that one, or refused to it.
+        let is_taken = |pool: &Key| wanted.pools.contains_key(&(pool.clone(), false));
+        let unrouted = implied::unrouted(seen, &reached(&routes), is_taken);
+        for pool in unrouted.iter().filter_map(|unrouted| unrouted.pool.as_ref()) {
+            // Whichever Gateway: each is this one, and a pool is told the name of one.
+            let gateway = seen.gateways.iter().next().map(|(key, _)| key.clone());
+            wanted.pools.entry((pool.clone(), false)).or_default().extend(gateway);
+        }
         let mut pools = self.pools(&before, seen, &pods, &wanted, now, &mut wishes);
-        self.implied(&before, seen, &pods, &mut routes, &mut pools);
+        self.implied(&before, seen, &pods, &unrouted, &mut routes, &mut pools);
         self.pools.clone_from(&pools);
         let services = self.services(seen, &pods, &wanted);
         for (key, gateway) in seen.gateways.iter() {
@@ -91,7 +100,7 @@ impl Assessor {
         let asked_for = seen.inference_services.iter();
         let served = asked_for
             .filter(|((namespace, name), _)| reached.contains(&(namespace.as_str(), name.as_str())))
-            .map(|(key, service)| Arc::new(served(key, service)))
+            .map(|(key, service)| Arc::new(served(key, service, seen, &pods)))
             .collect();
         Assessment { table: RouteTable { pools, services, served, routes }, wishes }
     }
@@ -178,20 +187,21 @@ impl Assessor {
         before: &BTreeMap<String, Arc<PoolSpec>>,
         seen: &Seen,
         pods: &Pods<'_>,
+        unrouted: &[Unrouted<'_>],
         routes: &mut Vec<Arc<Route>>,
         pools: &mut BTreeMap<String, Arc<PoolSpec>>,
     ) {
-        let mut added = Vec::new();
-        let reached = reached(routes);
-        for (key, object) in seen.inference_services.iter() {
-            if reached.contains(&(key.0.as_str(), key.1.as_str())) {
+        for Unrouted { key, object, pool } in unrouted {
+            let created_s = created_s(&object.metadata);
+            if let Some((namespace, name)) = pool {
+                routes.push(Arc::new(implied::route(key, format!("{namespace}/{name}"), created_s)));
                 continue;
             }
-            let Some(route) = implied::route(key, object, created_s(&object.metadata)) else { continue };
             let service = (key.0.clone(), api::names::workload_service(&key.1));
             let Some(found) = seen.services.get(&service.0, &service.1) else { continue };
+            let found = implied::with_labels_of(found, object);
             let FoundEndpoints { endpoints, absent } =
-                endpoints::of_service(found, &service, implied::PORT, pods);
+                endpoints::of_service(&found, &service, implied::PORT, pods);
             let scheduler = self.pickers.without_config(implied::has_stages(object));
             let name = implied::pool_name(key);
             let known = before.get(&name).filter(|known| {
@@ -200,10 +210,9 @@ impl Assessor {
                     && Arc::ptr_eq(&known.scheduler, &scheduler)
             });
             let spec = known.cloned().unwrap_or_else(|| Arc::new(PoolSpec { endpoints, scheduler, absent }));
+            routes.push(Arc::new(implied::route(key, name.clone(), created_s)));
             pools.entry(name).or_insert(spec);
-            added.push(Arc::new(route));
         }
-        routes.extend(added);
     }
 
     fn pools(
@@ -274,104 +283,6 @@ impl Assessor {
         }
         self.services.clone_from(&services);
         services
-    }
-}
-
-/// The Gateway that a parent reference means; `None` for other kinds and for a Gateway that does not exist, of which
-/// nobody reports.
-fn parent_gateway<'a>(
-    seen: &'a Seen,
-    parent: &ParentReference,
-    route_namespace: &str,
-) -> Option<(Key, &'a GatewayObject)> {
-    let is_gateway = parent.kind.as_deref().is_none_or(|kind| kind == "Gateway")
-        && parent.group.as_deref().is_none_or(|group| group == kinds::gateway::GROUP);
-    let namespace = parent.namespace.as_deref().unwrap_or(route_namespace);
-    let gateway = seen.gateways.get(namespace, &parent.name).filter(|_| is_gateway)?;
-    Some(((namespace.to_owned(), parent.name.clone()), gateway))
-}
-
-struct Attachment {
-    listeners: Vec<String>,
-    /// Empty: every host.
-    hostnames: Vec<String>,
-}
-
-/// The listeners of a Gateway that take a route.
-fn attach(
-    gateway: &GatewayObject,
-    gateway_key: &Key,
-    parent: &ParentReference,
-    route_namespace: &str,
-    route_hosts: &[String],
-) -> Result<Attachment, Verdict> {
-    let meant: Vec<&Listener> = gateway
-        .spec
-        .listeners
-        .iter()
-        .filter(|listener| parent.section_name.as_ref().is_none_or(|section| *section == listener.name))
-        .filter(|listener| parent.port.is_none_or(|port| port == listener.port))
-        .collect();
-    if meant.is_empty() {
-        let names: Vec<&str> = gateway.spec.listeners.iter().map(|listener| listener.name.as_str()).collect();
-        let words = format!("the Gateway has no such listener, only {}", names.join(", "));
-        return Err(Verdict::no("NoMatchingParent", words));
-    }
-    let allowed: Vec<&Listener> =
-        meant.into_iter().filter(|listener| allows(listener, &gateway_key.0, route_namespace)).collect();
-    if allowed.is_empty() {
-        let words = format!("no listener of the Gateway takes routes of namespace {route_namespace}");
-        return Err(Verdict::no("NotAllowedByListeners", words));
-    }
-    let mut attachment = Attachment { listeners: Vec::new(), hostnames: Vec::new() };
-    let mut takes_any_host = false;
-    for listener in allowed {
-        let hosts = match listener.hostname.as_deref().filter(|host| !host.is_empty()) {
-            None if route_hosts.is_empty() => {
-                takes_any_host = true;
-                Vec::new()
-            }
-            None => route_hosts.to_vec(),
-            Some(listens) if route_hosts.is_empty() => vec![listens.to_owned()],
-            Some(listens) => route_hosts.iter().filter_map(|host| intersection(listens, host)).collect(),
-        };
-        if takes_any_host || !hosts.is_empty() {
-            attachment.listeners.push(listener.name.clone());
-            attachment.hostnames.extend(hosts.into_iter().map(|host| host.to_ascii_lowercase()));
-        }
-    }
-    if attachment.listeners.is_empty() {
-        let words = "no listener of the Gateway has one of the route's host names".to_owned();
-        return Err(Verdict::no("NoMatchingListenerHostname", words));
-    }
-    if takes_any_host {
-        attachment.hostnames.clear();
-    }
-    Ok(attachment)
-}
-
-/// `allowedRoutes.namespaces.from`: `Same` when absent. A selector is taken to select: this machine is one tenant's.
-fn allows(listener: &Listener, gateway_namespace: &str, route_namespace: &str) -> bool {
-    let from = listener.rest.get("allowedRoutes").and_then(|allowed| allowed.pointer("/namespaces/from"));
-    match from.and_then(Value::as_str).unwrap_or("Same") {
-        "All" | "Selector" => true,
-        "Same" => gateway_namespace == route_namespace,
-        _ => false,
-    }
-}
-
-/// What two host names, each perhaps with `*.` before it, have in common.
-fn intersection(a: &str, b: &str) -> Option<String> {
-    let covers = |wide: &str, host: &str| match wide.strip_prefix('*') {
-        Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
-        None => wide == host,
-    };
-    if covers(a, b) || a == b {
-        Some(b.to_owned())
-    } else if covers(b, a) {
-        Some(a.to_owned())
-    } else {
-        None
     }
 }
 
@@ -478,7 +389,8 @@ fn reached(routes: &[Arc<Route>]) -> BTreeSet<(&str, &str)> {
 }
 
 /// The names that the engines of a service answer to.
-fn served((namespace, name): &Key, service: &ServiceObject) -> Served {
+fn served(key: &Key, service: &ServiceObject, seen: &Seen, pods: &Pods<'_>) -> Served {
+    let (namespace, name) = key;
     let mut models: Vec<String> = Vec::new();
     let mut add = |model: &str| {
         if !model.is_empty() && !models.iter().any(|known| known == model) {
@@ -487,12 +399,16 @@ fn served((namespace, name): &Key, service: &ServiceObject) -> Served {
     };
     let model = service.spec.get("model");
     let status = service.status.as_ref().unwrap_or(&Value::Null);
-    add(crate::model::main_name(&service.spec, status).unwrap_or(name));
+    let of_engine = match crate::model::names_in_addresses(status).next() {
+        Some(_) => Vec::new(),
+        None => implied::names_of_engines(seen, key, service, pods),
+    };
+    add(crate::model::main_name(&service.spec, status, &of_engine).unwrap_or(name));
     let adapters = model.and_then(|model| model.pointer("/lora/adapters")).and_then(Value::as_array);
     for adapter in adapters.into_iter().flatten() {
         add(adapter.get("name").and_then(Value::as_str).unwrap_or_default());
     }
-    crate::model::names_in_addresses(status).for_each(add);
+    crate::model::names_in_addresses(status).chain(of_engine.iter().map(String::as_str)).for_each(add);
     let (namespace, name) = (namespace.clone(), name.clone());
     Served { namespace, name, models, created_s: created_s(&service.metadata) }
 }

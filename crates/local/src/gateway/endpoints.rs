@@ -33,6 +33,11 @@ impl<'a> Pods<'a> {
         Self(Labelled::new(pods, |pod| pod.metadata.labels.as_ref()))
     }
 
+    /// One of the pods of a selector.
+    pub(crate) fn first(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Option<&'a Pod> {
+        self.0.select(namespace, labels).into_iter().next().map(|pod| &**pod)
+    }
+
     /// The endpoints of a selector on these ports of each pod.
     pub(crate) fn endpoints(
         &self,

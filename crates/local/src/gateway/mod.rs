@@ -11,8 +11,9 @@
 //! other on this machine: a service written for a cluster's gateway is served here unchanged.
 
 mod assess;
+mod attach;
 mod endpoints;
-mod implied;
+pub(crate) mod implied;
 mod labelled;
 mod picker;
 mod publish;

@@ -26,7 +26,7 @@ mod process;
 mod processes;
 mod programs;
 mod rollout;
-mod script;
+pub(crate) mod script;
 pub mod shim;
 mod status;
 mod thresholds;

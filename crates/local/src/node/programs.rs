@@ -130,6 +130,11 @@ pub(crate) fn choose(question: &Question<'_>) -> Program {
             "the gateway of this process picks the endpoints; no picker runs on its own".into(),
         );
     }
+    if name == "vllm" && argv[1..].starts_with(&["launch".to_owned(), "render".to_owned()]) {
+        return Program::BuiltIn(
+            "the gateway of this process picks the endpoints and reads prompts itself; no tokenizer runs on its own".into(),
+        );
+    }
     if let Some(argv) = sidecar_call(name, own, &argv, image) {
         return Program::Sidecar {
             argv: at_pod_address(question, argv.to_vec()),

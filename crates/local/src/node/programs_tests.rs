@@ -115,6 +115,12 @@ fn pickers_are_built_in_and_strangers_are_named() {
     assert!(matches!(decide(&pod(picker, json!([])), false, Engine::Auto, &[]), Program::BuiltIn(_)));
     let ours = json!({"name": "main", "image": "x", "command": ["llmisvc", "epp"]});
     assert!(matches!(decide(&pod(ours, json!([])), false, Engine::Auto, &[]), Program::BuiltIn(_)));
+    let tokenizer =
+        json!({"name": "main", "image": "x", "command": ["vllm", "launch", "render", "/mnt/models/base"]});
+    assert!(matches!(
+        decide(&pod(tokenizer, json!([])), false, Engine::Vllm, &["vllm"]),
+        Program::BuiltIn(_)
+    ));
     let stranger = json!({"name": "side", "image": "acme/side:1"});
     let Program::NotFound { message, .. } = decide(&pod(stranger, json!([])), false, Engine::Auto, &[])
     else {

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::gateway::implied;
+use crate::model;
+
 /// One thing that was seen.
 #[derive(Debug, Clone)]
 pub enum Sighting {
@@ -76,7 +79,9 @@ struct Service {
     /// What was last said about them.
     engines: Option<String>,
     url: Option<String>,
-    model: String,
+    /// What spec and status call the model, and whether the status does.
+    model: Option<String>,
+    is_told: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +98,8 @@ struct Pod {
     ready: bool,
     address: Option<String>,
     says: Option<String>,
+    /// The model's names on its command line.
+    models: Vec<String>,
 }
 
 /// What an engine's pod does.
@@ -159,8 +166,10 @@ impl Progress {
                 let name = full_name(&object);
                 let known = self.services.entry(name.clone()).or_default();
                 let status = &object["status"];
-                known.url = status["url"].as_str().map(str::to_owned);
-                known.model = served_model(&object);
+                let leads = !implied::leads_nowhere(&object["spec"]);
+                known.url = status["url"].as_str().filter(|_| leads).map(str::to_owned);
+                known.model = model::main_name(&object["spec"], status, &[]).map(str::to_owned);
+                known.is_told = model::names_in_addresses(status).next().is_some();
                 let ready = condition(status, "Ready");
                 let is_ready = is_ready(&object);
                 if is_ready && known.ready != Some(true) {
@@ -180,9 +189,17 @@ impl Progress {
                 }
             }
             Sighting::Pod(object) => {
-                if let Some(pod) = pod(&object) {
+                if let Some(mut pod) = pod(&object) {
                     let service = pod.service.clone();
-                    self.pods.insert(full_name(&object), pod);
+                    let name = full_name(&object);
+                    // A pod's command line does not change.
+                    pod.models = match self.pods.remove(&name) {
+                        Some(known) => known.models,
+                        None => serde_json::from_value(object)
+                            .map(|pod| model::names_of_engine(&pod))
+                            .unwrap_or_default(),
+                    };
+                    self.pods.insert(name, pod);
                     steps.extend(self.engines(&service, at));
                 }
             }
@@ -227,10 +244,19 @@ impl Progress {
         names.into_iter().all(|name| self.services.get(name).is_some_and(|s| s.ready == Some(true)))
     }
 
-    /// Name, URL and served model of each service that is Ready. One without a router has no URL.
+    /// Name, URL and served model of each service that is Ready. One that no route leads to has no URL.
     pub fn served(&self) -> impl Iterator<Item = (&str, Option<&str>, &str)> {
         let ready = self.services.iter().filter(|(_, service)| service.ready == Some(true));
-        ready.map(|(name, service)| (name.as_str(), service.url.as_deref(), service.model.as_str()))
+        ready.map(|(name, service)| (name.as_str(), service.url.as_deref(), self.model(name, service)))
+    }
+
+    fn model<'a>(&'a self, name: &'a str, service: &'a Service) -> &'a str {
+        let mut pods = self.pods.values().filter(|pod| !service.is_told && pod.service == name);
+        let of_engine = pods.find(|pod| !pod.models.is_empty()).map_or(&[][..], |pod| &pod.models);
+        let own = service.model.as_deref();
+        let is_own = own.is_some_and(|own| of_engine.iter().any(|name| name == own));
+        let told = of_engine.first().filter(|_| !is_own).map(String::as_str);
+        told.or(own).unwrap_or_else(|| name.rsplit('/').next().unwrap_or(name))
     }
 
     /// The engines that compute prompts, and those that answer, of services that do both apart.
@@ -342,17 +368,13 @@ fn pod(object: &Value) -> Option<Pod> {
         address: object["status"]["podIP"].as_str().map(str::to_owned),
         ready: condition(&object["status"], "Ready").is_some_and(|c| c["status"] == "True"),
         says: None,
+        models: Vec::new(),
     })
 }
 
 fn full_name(object: &Value) -> String {
     let word = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
     format!("{}/{}", word("namespace"), word("name"))
-}
-
-fn served_model(service: &Value) -> String {
-    let name = crate::model::main_name(&service["spec"], &service["status"]);
-    name.or_else(|| service["metadata"]["name"].as_str()).unwrap_or_default().to_owned()
 }
 
 fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
@@ -374,138 +396,5 @@ fn complaint_text(condition: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn service(ready: &str, reason: &str) -> Value {
-        json!({"metadata": {"namespace": "default", "name": "x"}, "spec": {"model": {"name": "acme/x"}},
-               "status": {"url": "http://127.0.0.1:8080/default/x",
-                          "conditions": [{"type": "Ready", "status": ready, "reason": reason, "message": "m"}]}})
-    }
-
-    fn engine(name: &str, ready: &str) -> Value {
-        json!({"metadata": {"namespace": "default", "name": name,
-                            "labels": {"app.kubernetes.io/name": "x", "kserve.io/component": "workload"}},
-               "status": {"conditions": [{"type": "Ready", "status": ready}]}})
-    }
-
-    #[test]
-    fn each_step_is_said_once() {
-        let mut progress = Progress::default();
-        let mut said = Vec::new();
-        for sighting in [
-            Sighting::Merged { service: "default/x".to_owned(), configs: vec!["preset".to_owned()] },
-            Sighting::Service(service("False", "MinimumReplicasUnavailable")),
-            Sighting::Wrote { service: "default/x".to_owned(), created: 9, updated: 0, deleted: 0 },
-            Sighting::Pod(engine("a", "False")),
-            Sighting::Pod(engine("a", "False")),
-            Sighting::Pod(engine("b", "False")),
-            Sighting::Pod(engine("a", "True")),
-            Sighting::Service(service("True", "")),
-            Sighting::Service(service("True", "")),
-        ] {
-            said.extend(
-                progress
-                    .observe(sighting, Duration::ZERO)
-                    .into_iter()
-                    .map(|s| format!("{} {}", s.step, s.text)),
-            );
-        }
-        assert_eq!(
-            said,
-            [
-                "merged preset",
-                "objects 9 made",
-                "engines 1 starting",
-                "engines 2 starting",
-                "engines 1 of 2 ready",
-                "Ready http://127.0.0.1:8080/default/x",
-            ]
-        );
-        assert!(progress.all_ready([&"default/x".to_owned()]));
-        assert_eq!(
-            progress.served().next(),
-            Some(("default/x", Some("http://127.0.0.1:8080/default/x"), "acme/x"))
-        );
-    }
-
-    #[test]
-    fn a_service_with_stages_says_which_engine_does_what() {
-        let mut progress = Progress::default();
-        progress.observe(Sighting::Service(service("False", "")), Duration::ZERO);
-        let pod = |name: &str, role: &str, ready: &str| {
-            let mut pod = engine(name, ready);
-            pod["metadata"]["labels"]["llm-d.ai/role"] = json!(role);
-            pod["status"]["podIP"] = json!(format!("127.1.1.{}", name.len()));
-            Sighting::Pod(pod)
-        };
-        let mut worker = engine("decode-0-1", "True");
-        worker["metadata"]["labels"] = json!({
-            "app.kubernetes.io/name": "x", "app.kubernetes.io/component": "llminferenceservice-workload-worker",
-        });
-        let said: Vec<String> = [
-            pod("decode-0", "decode", "False"),
-            pod("prefill", "prefill", "False"),
-            pod("decode-0", "decode", "True"),
-            Sighting::Pod(worker),
-        ]
-        .into_iter()
-        .flat_map(|sighting| progress.observe(sighting, Duration::ZERO))
-        .map(|step| step.text)
-        .collect();
-        assert_eq!(
-            said,
-            [
-                "decode 1 starting",
-                "prefill 1 starting, decode 1 starting",
-                "prefill 1 starting, decode 1 of 1 ready",
-                "prefill 1 starting, decode 1 of 1 ready, worker 1 of 1 ready",
-            ]
-        );
-        let stages: Vec<(&str, String)> =
-            progress.stages().into_iter().map(|stage| (stage.role, stage.pod)).collect();
-        assert_eq!(
-            stages,
-            [("prefill", "default/prefill".to_owned()), ("decode", "default/decode-0".to_owned())]
-        );
-    }
-
-    #[test]
-    fn what_keeps_a_service_waiting_is_said_once_it_lasts() {
-        let mut progress = Progress::default();
-        progress.observe(Sighting::Service(service("False", "Unschedulable")), Duration::from_secs(1));
-        assert_eq!(progress.complaints(Duration::from_secs(2)), []);
-        let said = progress.complaints(Duration::from_secs(4));
-        assert_eq!(said[0].text, "Unschedulable: m");
-        assert_eq!(progress.complaints(Duration::from_secs(9)), [], "once");
-    }
-
-    #[test]
-    fn an_engines_line_is_told_without_its_time_and_what_is_cut_off_is_seen() {
-        assert_eq!(
-            readable(
-                "\u{1b}[2m2026-11-28T15:00:00.123456Z\u{1b}[0m \u{1b}[32m INFO\u{1b}[0m listening on 127.0.0.1:8000\n"
-            ),
-            "INFO listening on 127.0.0.1:8000"
-        );
-        assert_eq!(
-            readable("INFO 11-28 15:00:00 [weights.py:9] 3 of 8 shards"),
-            "INFO [weights.py:9] 3 of 8 shards"
-        );
-        assert_eq!(readable("127.0.0.1:8000 is in use"), "127.0.0.1:8000 is in use");
-        let long = readable(&"word ".repeat(99));
-        assert!(long.ends_with("word…") && long.chars().count() <= LONGEST_LINE, "{long}");
-    }
-
-    #[test]
-    fn a_model_that_a_config_names_is_told_by_that_name() {
-        let mut service = service("True", "");
-        service["spec"] = json!({"baseRefs": [{"name": "model"}]});
-        service["status"]["addresses"] = json!([{"models": [{"name": "publishers/default/models/acme/y"}]},
-                                                {"models": [{"name": "acme/y"}]}]);
-        let mut progress = Progress::default();
-        progress.observe(Sighting::Service(service), Duration::ZERO);
-        assert_eq!(progress.served().next().map(|(_, _, model)| model), Some("acme/y"));
-    }
-}
+#[path = "progress_tests.rs"]
+mod tests;

@@ -249,13 +249,21 @@ fn judge_pool(subject: &Subject, sight: Sight, ledger: &mut Ledger, routes: &[Ro
     }
     let name = pool::name(subject);
     let full = format!("{}/{name}", subject.namespace);
-    let gateways: BTreeSet<(String, String)> = routes
+    let mut gateways: BTreeSet<(String, String)> = routes
         .iter()
         .flat_map(|route| &route.spec.parent_refs)
         .map(|parent| gateway_key(parent, subject.namespace))
         .collect();
     let find = |version: &str| sight.get(version, "InferencePool", Some(subject.namespace), &name);
     let current = find(inference::API_VERSION);
+    if routes.is_empty() && subject.facts.one_machine {
+        // The gateway of one machine leads to a pool without a route too, and reports so.
+        let told = current.and_then(|pool| pool["status"]["parents"].as_array()).into_iter().flatten();
+        gateways.extend(told.filter_map(|parent| {
+            let word = |field: &str| parent["parentRef"][field].as_str().map(str::to_owned);
+            Some((word("namespace").unwrap_or_else(|| subject.namespace.to_owned()), word("name")?))
+        }));
+    }
     let is_external = external_pool(subject).is_some();
     let old = if is_external { None } else { find(inference::OLD_API_VERSION) };
     let Some(shown) = current.or(old) else {

@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::pool::COMPONENT;
 use super::{external_pool, managed_scheduler, picker_config, scheduler, tokenizer};
-use crate::rbac;
 use crate::storage::{MAIN, container_mut};
 use crate::subject::{Subject, string_map};
 use crate::workload::pod::template;
 use crate::workload::single::{kept_replicas, selector, user_account_name};
 use crate::workload::tracing::trace_picker;
+use crate::{machine, rbac};
 
 /// Container ports that the picker's Service shows, by name.
 const PORTS: [&str; 4] = ["grpc", "grpc-health", "metrics", "zmq"];
@@ -72,7 +72,8 @@ pub(crate) fn objects(subject: &Subject, objects: &mut Vec<Value>) -> Result<(),
         // KServe reads the account back; before it exists the tokenizer downloads with the default one.
         subject.core("ServiceAccount", &managed_account).or_else(|| subject.core("ServiceAccount", "default"))
     } else {
-        let account = subject.core("ServiceAccount", &account_name);
+        let account =
+            subject.core("ServiceAccount", &account_name).or_else(|| machine::absent_account(subject));
         Some(account.ok_or_else(|| Error::CreateServiceAccount {
             namespace: subject.namespace.to_owned(),
             name: account_name.clone(),

@@ -57,6 +57,55 @@ fn a_folder_of_one_machine_is_refused_by_a_cluster_with_a_hint() {
 }
 
 #[test]
+fn what_is_written_for_a_cluster_with_tls_and_accounts_runs_on_one_machine_and_says_what_differs() {
+    let get = json!({"httpGet": {"path": "/health", "port": 8000, "scheme": "HTTPS"}});
+    let main = |args: Value| {
+        json!({"serviceAccountName": "reader", "containers": [
+            {"name": "main", "args": args, "livenessProbe": get, "readinessProbe": get},
+            {"name": "side", "image": "i", "livenessProbe": get},
+        ]})
+    };
+    let spec = json!({
+        "template": main(json!(["--seed=1"])), "worker": {"serviceAccountName": "reader"},
+        "parallelism": {"data": 2, "dataLocal": 1},
+        "prefill": {"template": main(json!(["--ssl-certfile=/c"]))},
+    });
+    let mut facts = facts(service("demo", spec), &[]);
+    assert!(
+        plan(&facts).failure.unwrap().message.contains("reader"),
+        "a cluster starts no pod of that account"
+    );
+    facts.one_machine = true;
+    let here = plan(&facts);
+    assert_eq!(here.failure, None);
+    let scheme = |pod: &Value, name: &str, probe: &str| {
+        container(pod, "containers", name)[probe]["httpGet"]["scheme"].clone()
+    };
+    let leader = &find(&here, "LeaderWorkerSet", "demo-kserve-mn")["spec"]["leaderWorkerTemplate"]["leaderTemplate"]
+        ["spec"];
+    assert_eq!(leader["serviceAccountName"], "reader");
+    assert_eq!(scheme(leader, "main", "livenessProbe"), "HTTP");
+    assert_eq!(scheme(leader, "main", "readinessProbe"), "HTTP");
+    assert_eq!(scheme(leader, "side", "livenessProbe"), "HTTPS", "what a stranger serves is not known");
+    let prefill = pod(find(&here, "Deployment", "demo-kserve-prefill"));
+    assert_eq!(scheme(prefill, "main", "livenessProbe"), "HTTPS", "it has a certificate of its own");
+    let said: Vec<&str> = here.findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(
+        said,
+        [
+            "ServiceAccount team/reader does not exist: pods run without it, and without its Secrets",
+            "probes that ask for HTTPS are asked by HTTP, as engines serve without TLS here",
+        ]
+    );
+
+    facts.settings.ingress.tls_enabled = true;
+    let secure = plan(&facts);
+    let leader = &find(&secure, "LeaderWorkerSet", "demo-kserve-mn")["spec"]["leaderWorkerTemplate"]["leaderTemplate"]
+        ["spec"];
+    assert_eq!(scheme(leader, "main", "livenessProbe"), "HTTPS");
+}
+
+#[test]
 fn on_one_machine_a_service_runs_with_its_fewest_replicas_and_says_that_nothing_scales() {
     let spec = json!({
         "model": {"uri": "hf://a/b"}, "scaling": {"minReplicas": 3, "maxReplicas": 5, "wva": {"hpa": {}}},

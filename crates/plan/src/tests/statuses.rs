@@ -232,6 +232,19 @@ fn a_service_without_a_route_has_one_address_inside_the_cluster() {
     assert_eq!(judged.status.url, None);
 }
 
+#[test]
+fn a_pool_without_a_route_waits_for_one_on_a_cluster_and_is_led_to_on_one_machine() {
+    let mut facts = facts(service("demo", json!({"router": {"scheduler": {}}})), &[]);
+    let pool = accepted("InferencePool", "inference.networking.k8s.io/v1", "demo-inference-pool");
+    let waits = judged(&facts, std::slice::from_ref(&pool), None, at(1));
+    assert_eq!(reason(&waits, "InferencePoolReady"), "WaitingForGateway");
+    facts.one_machine = true;
+    let led_to = judged(&facts, &[pool], None, at(1));
+    assert_eq!(condition(&led_to, "InferencePoolReady").status, ConditionStatus::True);
+    let before = judged(&facts, &[], None, at(1));
+    assert_eq!(reason(&before, "InferencePoolReady"), "WaitingForGateway");
+}
+
 /// The plan's children as a cluster has them, each edited, and the judgement of that.
 fn judged_live(facts: &Facts, edit: impl Fn(&mut Value)) -> Judged {
     let plan = plan(facts);

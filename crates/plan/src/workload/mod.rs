@@ -10,6 +10,7 @@ pub(crate) mod tracing;
 
 use serde_json::Value;
 
+use crate::machine;
 use crate::subject::Subject;
 
 /// Component of single-node pods.
@@ -30,13 +31,14 @@ pub(crate) enum Error {
     CreateServiceAccount { what: &'static str, namespace: String, name: String },
 }
 
-/// A ServiceAccount that the user named; it must exist.
+/// A ServiceAccount that the user named; on a cluster it must exist.
 pub(crate) fn user_account<'a>(
     subject: &Subject<'a>,
     name: &str,
     what: &'static str,
 ) -> Result<&'a Value, Error> {
-    subject.core("ServiceAccount", name).ok_or_else(|| Error::CreateServiceAccount {
+    let account = subject.core("ServiceAccount", name).or_else(|| machine::absent_account(subject));
+    account.ok_or_else(|| Error::CreateServiceAccount {
         what,
         namespace: subject.namespace.to_owned(),
         name: name.to_owned(),

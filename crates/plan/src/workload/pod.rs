@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::tracing::Role as TraceRole;
 use super::{Error, SIDECAR, kv_cache, tracing};
+use crate::machine;
 use crate::storage::{Attachment, MODEL_PATH, attach, env};
 use crate::subject::{Labels, Subject};
 
@@ -86,6 +87,7 @@ impl Completion<'_> {
             .map_err(|source| Error::FixModel { what: self.what, source })?;
         kv_cache::attach(&mut pod, self.workload);
         tracing::trace_engine(&mut pod, subject, self.trace_role);
+        machine::probe_as_served(&mut pod, subject);
         Ok(pod)
     }
 }

@@ -483,3 +483,42 @@ fn a_service_without_a_router_is_reached_at_its_own_path_in_stages_if_it_has_the
     assert_eq!(routes(json!({ "gateway": {} })), 1);
     assert_eq!(routes(rules(json!({ "matches": [{ "path": { "value": "/a" } }] }))), 1);
 }
+
+#[test]
+fn a_scheduler_without_a_route_picks_at_the_services_own_path_and_its_pool_is_accepted() {
+    let mut seen = seen();
+    seen.routes.set([]);
+    let mut own = pool();
+    own["metadata"]["name"] = json!("demo-inference-pool");
+    seen.pools.set([object(own)]);
+    seen.inference_services.set([object(json!({
+        "metadata": { "name": "demo", "namespace": "team" }, "spec": { "router": { "scheduler": {} } },
+    }))]);
+    let assessment = assess(&seen);
+    let target = &assessment.table.routes[0].rules[0].backends[0].target;
+    assert!(matches!(target, relay::Target::Pool(name) if name == "team/demo-inference-pool"), "{target:?}");
+    let parent = &wish(&assessment, WishKind::Pool).status["parents"][0];
+    assert_eq!(condition(&parent["conditions"], "Accepted")["status"], "True");
+    fulfil(&mut seen, &assessment.wishes);
+    assert!(assess(&seen).wishes.is_empty());
+}
+
+#[test]
+fn pods_with_the_labels_of_another_service_are_reached_at_the_path_of_their_own() {
+    let mut seen = seen();
+    seen.routes.set([]);
+    seen.pools.set([]);
+    seen.services.set([object(service(
+        "demo-kserve-workload-svc",
+        json!({ "app": "mine" }),
+        json!({ "port": 8000, "targetPort": "http" }),
+    ))]);
+    let mut found = |labels: Value| {
+        seen.inference_services.set([object(json!({
+            "metadata": { "name": "demo", "namespace": "team" }, "spec": { "labels": labels },
+        }))]);
+        assess(&seen).table.pools["team/demo-kserve-workload-svc"].endpoints.len()
+    };
+    assert_eq!(found(json!({ "app": "demo", "tier": "x" })), 2);
+    assert_eq!(found(json!({})), 0, "without such labels the Service's own selector finds what it finds");
+}
