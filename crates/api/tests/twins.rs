@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use api::crd::{Edition, crds};
-use kinds::schema::{Schema, apply_defaults, check_rules, validate};
+use kinds::schema::{Rule, Schema, apply_defaults, check_rules, validate};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use regex::Regex;
@@ -76,6 +76,7 @@ fn compare(rule: &str, node: &Value) -> (u32, u32) {
 
 /// What is said against the document, by the engine where `known` knows nothing.
 fn said(schema: &Schema, document: &Value, known: fn(&str, &Value) -> Option<bool>) -> Vec<String> {
+    let known = |rule: &Rule, value: &Value| known(&rule.rule, value);
     check_rules(schema, document, None, known).iter().map(|(said, _)| said.to_string()).collect()
 }
 
