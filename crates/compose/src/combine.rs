@@ -1,5 +1,7 @@
 //! The whole composition, in KServe's order.
 
+use std::sync::Arc;
+
 use api::v1alpha2::LLMInferenceServiceSpec;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use crate::merge::{LayerId, Layered, Node};
 use crate::merged::Layers;
 use crate::{
     AppliedConfig, Error, Facts, Merged, Origin, Origins, Source, Warning, data, engine, finish, layer,
-    select, template,
+    select, shared, template,
 };
 
 /// Presets, baseRefs and service into one document, without validation of the outcome.
@@ -29,15 +31,15 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
     }
     configs.extend(refs.into_iter().map(|found| (found, Source::UserRef)));
 
+    let specs: Vec<Arc<Value>> = configs.iter().map(|(found, _)| Arc::clone(&found.spec)).collect();
+    let mut merged = shared::merged(&specs)?;
     let mut layers = Layers::default();
-    let mut merged: Option<Layered> = None;
     let mut applied_configs = Vec::with_capacity(configs.len());
     for (found, source) in configs {
-        let origin = match source {
+        layers.add(match source {
             Source::Preset => Origin::Preset(found.name.clone()),
             Source::UserRef => Origin::BaseRef(found.name.clone()),
-        };
-        put_over(&mut merged, &found.spec, layers.add(origin))?;
+        });
         applied_configs.push(AppliedConfig {
             name: found.name,
             namespace: found.namespace,
@@ -121,7 +123,8 @@ fn misfits(resolved: &Value, refs: &[Found]) -> Vec<Warning> {
         .collect()
 }
 
-fn put_over(merged: &mut Option<Layered>, spec: &Value, id: LayerId) -> Result<(), Error> {
+/// Puts a normal spec over what is merged, as a layer of its own.
+pub(crate) fn put_over(merged: &mut Option<Layered>, spec: &Value, id: LayerId) -> Result<(), Error> {
     match merged {
         None => *merged = Some(Layered::new(spec.clone(), id)),
         Some(below) => below.merge(layer::spec_type(), &layer::overlay(spec), id).map_err(merge_failed)?,

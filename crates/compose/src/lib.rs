@@ -35,6 +35,7 @@ mod merged;
 pub mod presets;
 mod select;
 mod settings;
+mod shared;
 mod template;
 mod words;
 

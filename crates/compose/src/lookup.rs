@@ -1,14 +1,13 @@
 //! Where a config is: in the service's namespace, in the system namespace, or compiled in.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use api::v1alpha2::{API_VERSION, CONFIG_KIND};
 use api::{admission, shape};
 use serde_json::Value;
 
 use crate::presets::Preset;
-use crate::{Error, Facts, layer, presets};
+use crate::{Error, Facts, layer, presets, shared};
 
 /// A config that was found.
 #[derive(Debug)]
@@ -47,34 +46,6 @@ fn embedded(name: &str) -> Option<(&'static Preset, Arc<Value>)> {
     Some((preset, spec.clone()?))
 }
 
-/// Specs as Go writes them, by the address of the object that they are of. A cluster has a few configs and many services,
-/// each of which is composed again and again; an entry is of use as long as its object lives.
-static NORMAL: LazyLock<Mutex<HashMap<usize, Normal>>> = LazyLock::new(Mutex::default);
-
-/// An object, and its spec as Go writes it.
-type Normal = (Weak<Value>, Arc<Value>);
-
-/// The entries of objects that are gone are looked for when there are so many.
-const MANY: usize = 256;
-
-/// The spec of a stored config as Go writes it.
-fn normal(config: &Arc<Value>, whose: impl FnOnce() -> String) -> Result<Arc<Value>, Error> {
-    let address = Arc::as_ptr(config) as usize;
-    let known = || NORMAL.lock().unwrap_or_else(PoisonError::into_inner);
-    // An address can be that of another object by now.
-    let is_of = |object: &Weak<Value>| object.upgrade().is_some_and(|object| Arc::ptr_eq(&object, config));
-    if let Some((_, spec)) = known().get(&address).filter(|(object, _)| is_of(object)) {
-        return Ok(Arc::clone(spec));
-    }
-    let spec = Arc::new(layer::normal(&config["spec"], &whose())?);
-    let mut known = known();
-    if known.len() >= MANY {
-        known.retain(|_, (object, _)| object.strong_count() > 0);
-    }
-    known.insert(address, (Arc::downgrade(config), Arc::clone(&spec)));
-    Ok(spec)
-}
-
 /// How many similar names an error offers.
 const OFFERED: usize = 3;
 
@@ -92,7 +63,7 @@ pub(crate) fn find(
                 name: name.to_owned(),
                 namespace: namespace.to_owned(),
                 stored: true,
-                spec: normal(config, || format!("{CONFIG_KIND} {namespace}/{name}"))?,
+                spec: shared::normal(config, || format!("{CONFIG_KIND} {namespace}/{name}"))?,
                 topologies: topologies(config),
             });
         }

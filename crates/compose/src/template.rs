@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use gotmpl::{Cause, Functions, MissingKey, Template, Value as GoValue};
@@ -28,7 +29,9 @@ const NAME: &str = "config";
 /// A string that holds a template.
 struct Text<'v> {
     text: &'v str,
-    pointer: String,
+    /// JSON pointer of what it stands in.
+    parent: Rc<str>,
+    step: Step<'v>,
     place: Place,
     template: Result<Parsed, gotmpl::Error>,
 }
@@ -96,9 +99,16 @@ pub(crate) struct Report {
 
 /// What becomes of a string.
 struct Rendered {
-    pointer: String,
+    parent: Rc<str>,
+    step: OwnStep,
     place: Place,
     text: String,
+}
+
+/// A [`Step`] that outlives the document.
+enum OwnStep {
+    Field(String),
+    Item(usize),
 }
 
 /// What rendering makes of a document.
@@ -145,7 +155,7 @@ fn outcome(
     // Go parses everything before it runs anything.
     for text in &texts {
         if let Err(error) = &text.template
-            && !document.origin.is_from(&text.pointer, service)
+            && !document.origin.is_from(&text.pointer(), service)
         {
             return Err(fix(text, "failed to parse template config", error));
         }
@@ -153,11 +163,15 @@ fn outcome(
     let mut warnings = Vec::new();
     let mut rendered = Vec::with_capacity(texts.len());
     for text in &texts {
-        let in_metadata = text.pointer.starts_with("/metadata/");
+        let in_metadata = text
+            .parent
+            .strip_prefix("/metadata")
+            .is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'/', ..]));
         match &text.template {
             Ok(template) => match template.render(&root, &functions, MissingKey::Error) {
                 Ok(json) => rendered.push(Rendered {
-                    pointer: text.pointer.clone(),
+                    parent: Rc::clone(&text.parent),
+                    step: text.step.owned(),
                     place: text.place,
                     text: decode(text, &json)?,
                 }),
@@ -174,7 +188,7 @@ fn outcome(
 /// A user's text in braces that is no template, such as Jinja.
 fn literal(text: &Text<'_>, error: &gotmpl::Error) -> Warning {
     Warning {
-        field: text.pointer.clone(),
+        field: text.pointer(),
         message: format!(
             "is no Go template ({}), so it is taken literally; write {{{{ `{{{{` }}}} for literal braces",
             reason(error)
@@ -190,45 +204,74 @@ struct Collect<'v, 't> {
 
 impl<'v> Collect<'v, '_> {
     fn walk(&mut self, value: &'v Value) {
+        // The pointer of the value, once something is found right in it.
+        let mut here = None;
         match value {
-            Value::String(text) if is_template(text) => {
-                let in_list = matches!(self.path.last(), Some(Step::Item(_)));
-                self.found(text, if in_list { Place::Item } else { Place::Field });
-            }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.path.push(Step::Item(index));
-                    self.walk(item);
-                    self.path.pop();
+                    self.child(Step::Item(index), item, Place::Item, &mut here);
                 }
             }
             Value::Object(fields) => {
                 for (key, field) in fields {
-                    self.path.push(Step::Field(key));
                     if is_template(key) {
-                        self.found(key, Place::Key);
+                        self.found(key, Step::Field(key), Place::Key, &mut here);
                     }
-                    self.walk(field);
-                    self.path.pop();
+                    self.child(Step::Field(key), field, Place::Field, &mut here);
                 }
             }
             _ => {}
         }
     }
 
-    fn found(&mut self, text: &'v str, place: Place) {
-        let mut pointer = String::with_capacity(64);
-        for step in &self.path {
-            match step {
-                Step::Field(key) => push_step(&mut pointer, key),
-                Step::Item(index) => drop(write!(pointer, "/{index}")),
+    fn child(&mut self, step: Step<'v>, value: &'v Value, place: Place, here: &mut Option<Rc<str>>) {
+        match value {
+            Value::String(text) if is_template(text) => self.found(text, step, place, here),
+            Value::Array(_) | Value::Object(_) => {
+                self.path.push(step);
+                self.walk(value);
+                self.path.pop();
             }
+            _ => {}
         }
+    }
+
+    fn found(&mut self, text: &'v str, step: Step<'v>, place: Place, here: &mut Option<Rc<str>>) {
+        let parent = here.get_or_insert_with(|| {
+            let mut pointer = String::with_capacity(64);
+            self.path.iter().for_each(|step| step.push_to(&mut pointer));
+            pointer.into()
+        });
         let template = match KNOWN.get(text) {
             Some(known) => Ok(Parsed::Known(known)),
             None => Template::parse(NAME, &json_of(text), data::FUNCTIONS).map(Parsed::Own),
         };
-        self.texts.push(Text { text, pointer, place, template });
+        self.texts.push(Text { text, parent: Rc::clone(parent), step, place, template });
+    }
+}
+
+impl Text<'_> {
+    /// JSON pointer of the string.
+    fn pointer(&self) -> String {
+        let mut pointer = self.parent.to_string();
+        self.step.push_to(&mut pointer);
+        pointer
+    }
+}
+
+impl Step<'_> {
+    fn push_to(&self, pointer: &mut String) {
+        match self {
+            Step::Field(key) => push_step(pointer, key),
+            Step::Item(index) => drop(write!(pointer, "/{index}")),
+        }
+    }
+
+    fn owned(&self) -> OwnStep {
+        match self {
+            Step::Field(key) => OwnStep::Field((*key).to_owned()),
+            Step::Item(index) => OwnStep::Item(*index),
+        }
     }
 }
 
@@ -258,7 +301,7 @@ fn decode(text: &Text<'_>, json: &str) -> Result<String, Error> {
         Ok(Value::String(decoded)) => Ok(decoded),
         _ => Err(Error::FixTemplate {
             message: format!("failed to unmarshal config from template: {}", break_out(json, after)),
-            field: Some(text.pointer.clone()),
+            field: Some(text.pointer()),
             hint: Some(
                 "a value that is put in has a quote or a backslash; pass it through js, or change it"
                     .to_owned(),
@@ -307,11 +350,7 @@ fn fix(text: &Text<'_>, what: &str, error: &gotmpl::Error) -> Error {
         .filter(|hint| hint.len() < 200),
         Cause::Other => None,
     };
-    Error::FixTemplate {
-        message: format!("{what}: {}", error.message),
-        field: Some(text.pointer.clone()),
-        hint,
-    }
+    Error::FixTemplate { message: format!("{what}: {}", error.message), field: Some(text.pointer()), hint }
 }
 
 /// The message without the position, which means nothing to a user.
@@ -337,41 +376,43 @@ fn render_whole<'a>(document: &Value, root: &GoValue<'a>, functions: &Functions<
 }
 
 /// Puts the rendered strings in, and takes out the items that are to be left out. Gives whether a field became empty.
-fn put_in(document: &mut Layered, rendered: Vec<Rendered>) -> bool {
+fn put_in(document: &mut Layered, mut rendered: Vec<Rendered>) -> bool {
     let mut left_empty = false;
     let mut renamed = BTreeSet::new();
-    // From the end, so that the pointers of what is still to come stay right.
-    for Rendered { pointer, place, mut text } in rendered.into_iter().rev() {
-        let is_omitted = text.contains(OMIT);
-        text.retain(|c| c != OMIT);
-        let Some((parent, step)) = pointer.rsplit_once('/') else { continue };
-        match (place, part_mut(&mut document.value, parent)) {
-            (Place::Field, Some(Value::Object(fields))) => {
-                left_empty |= text.is_empty();
-                if let Some(field) = fields.get_mut(key_of(step).as_ref()) {
-                    *field = text.into();
+    // From the end, so that the pointers and indexes of what is still to come stay right.
+    for siblings in rendered.chunk_by_mut(|a, b| Rc::ptr_eq(&a.parent, &b.parent)).rev() {
+        let Some(parent) = siblings.first().map(|first| Rc::clone(&first.parent)) else { continue };
+        let Some(container) = part_mut(&mut document.value, &parent) else { continue };
+        for Rendered { step, place, text, .. } in siblings.iter_mut().rev() {
+            let mut text = std::mem::take(text);
+            let is_omitted = text.contains(OMIT);
+            text.retain(|c| c != OMIT);
+            match (place, &*step, &mut *container) {
+                (Place::Item, OwnStep::Item(index), Value::Array(items)) => {
+                    if is_omitted && text.is_empty() {
+                        items.remove(*index);
+                        document.origin.remove_item(&parent, *index);
+                    } else {
+                        items[*index] = text.into();
+                    }
                 }
-            }
-            (Place::Item, Some(Value::Array(items))) => {
-                let Ok(index) = step.parse::<usize>() else { continue };
-                if is_omitted && text.is_empty() {
-                    items.remove(index);
-                    document.origin.remove_item(parent, index);
-                } else {
-                    items[index] = text.into();
+                (Place::Field, OwnStep::Field(key), Value::Object(fields)) => {
+                    left_empty |= text.is_empty();
+                    if let Some(field) = fields.get_mut(key) {
+                        *field = text.into();
+                    }
                 }
-            }
-            (Place::Key, Some(Value::Object(fields))) => {
-                let key = key_of(step);
-                let Some(value) = fields.remove(&*key) else { continue };
-                document.origin.rename(parent, &key, &text);
-                // Of two keys that become one Go's decoder keeps what stood last.
-                let is_last = !fields.contains_key(&text) || *key > *text;
-                if renamed.insert((parent.to_owned(), text.clone())) && is_last {
-                    fields.insert(text, value);
+                (Place::Key, OwnStep::Field(key), Value::Object(fields)) => {
+                    let Some(value) = fields.remove(key) else { continue };
+                    document.origin.rename(&parent, key, &text);
+                    // Of two keys that become one Go's decoder keeps what stood last.
+                    let is_last = !fields.contains_key(&text) || *key > text;
+                    if renamed.insert((Rc::clone(&parent), text.clone())) && is_last {
+                        fields.insert(text, value);
+                    }
                 }
+                _ => {}
             }
-            _ => {}
         }
     }
     left_empty
