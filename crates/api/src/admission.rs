@@ -88,29 +88,30 @@ pub fn admit(object: &Value, request: Request<'_>) -> Result<Admitted, Refusal> 
     }
 }
 
-/// Why `object` would be refused; `None` if [`admit`] takes it. One that would be stored as it is, as a composed service
-/// mostly would, is only looked at.
+/// Why `object` would be refused; `None` if [`admit`] takes it. One that would be stored as it is is only looked at.
 pub fn refusal(object: &Value) -> Option<Refusal> {
     let version = object["apiVersion"].as_str().and_then(Version::of)?;
+    if is_as_go_writes(object, version) {
+        return refusal_of_written(object);
+    }
+    admit(object, Request::default()).err()
+}
+
+/// [`refusal`] of an object that is as Go writes it, which the caller knows: a composed service is.
+pub fn refusal_of_written(object: &Value) -> Option<Refusal> {
+    let version = object["apiVersion"].as_str().and_then(Version::of)?;
     let kind = object["kind"].as_str().and_then(Kind::of)?;
-    let schema = schema(kind, version)?;
-    if version == Version::V1alpha2
-        && is_as_go_writes(object, version)
-        && (kind == Kind::Config || defaults::are_applied(object))
-    {
+    let is_complete = || kind == Kind::Config || defaults::are_applied(object);
+    if let Some(schema) = schema(kind, version).filter(|_| version == Version::V1alpha2 && is_complete()) {
         let examined = schema::examine(schema, object);
-        if examined.is_settled {
-            let causes = findings(Some(schema), object, examined.violations);
-            if !causes.is_empty() {
-                return Some(Refusal { code: 422, causes });
-            }
-            return match validate_read(kind, version, object, None) {
-                Ok(verdict) if verdict.findings.is_empty() => None,
-                Ok(verdict) => Some(Refusal { code: 422, causes: verdict.findings }),
-                Err(refusal) => Some(refusal),
-            };
+        if examined.is_settled
+            && findings(Some(schema), object, examined.violations).is_empty()
+            && validate_read(kind, version, object, None).is_ok_and(|verdict| verdict.findings.is_empty())
+        {
+            return None;
         }
     }
+    // Whatever is wrong with it, an API server may say something else first.
     admit(object, Request::default()).err()
 }
 

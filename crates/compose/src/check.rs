@@ -26,7 +26,7 @@ pub(crate) fn check(merged: &mut Merged, facts: &Facts) -> Result<(), Error> {
     let odd = inline_config(&mut service["spec"])
         .filter(|config| config.get("inline").is_some_and(|inline| !inline.is_object()))
         .and_then(|config| config.remove("inline"));
-    let refusal = admission::refusal(&service);
+    let refusal = admission::refusal_of_written(&service);
     let mut spec = service["spec"].take();
     if let (Some(odd), Some(config)) = (odd, inline_config(&mut spec)) {
         config.insert("inline".to_owned(), odd);

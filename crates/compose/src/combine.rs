@@ -1,9 +1,7 @@
 //! The whole composition, in KServe's order.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use api::v1alpha2::LLMInferenceServiceSpec;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::lookup::{self, Found};
@@ -16,6 +14,13 @@ use crate::{
 
 /// Presets, baseRefs and service into one document, without validation of the outcome.
 pub fn combine(facts: &Facts) -> Result<Merged, Error> {
+    let mut merged = put_together(facts)?;
+    merged.read()?;
+    Ok(merged)
+}
+
+/// [`combine`] without a look at the types.
+pub(crate) fn put_together(facts: &Facts) -> Result<Merged, Error> {
     let pins = select::pins(facts);
     let mut service = layer::normal(&facts.service["spec"], "LLMInferenceService")?;
     let refs = base_refs(facts, &service)?;
@@ -172,15 +177,13 @@ fn finished(
                 .to_owned(),
         });
     }
-    let typed = LLMInferenceServiceSpec::deserialize(&spec)
-        .map_err(|error| Error::FixMerge { reason: format!("the merged spec cannot be read: {error}") })?;
     let composed = layers.add(Origin::Composed("composition"));
     for pointer in written {
         document.origin.set(&format!("/spec{pointer}"), composed);
     }
     document.value["spec"] = spec;
     Ok(Merged {
-        spec: typed,
+        typed: OnceLock::new(),
         document: document.value,
         applied_configs,
         pins,

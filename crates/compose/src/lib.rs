@@ -12,7 +12,7 @@
 //! ```text
 //! let facts = Facts { service, objects, settings: Settings::from_objects(&objects, "kserve")?, ..Facts::default() };
 //! let merged = compose::compose(&facts)?;
-//! merged.spec            // typed
+//! merged.spec()          // typed
 //! merged.document        // {"metadata": …, "spec": …} as JSON, in Kubernetes' own spelling
 //! merged.origins.of("/spec/template/containers/0/image")
 //! ```
@@ -51,7 +51,7 @@ pub use settings::{
 
 /// Merges, renders and validates.
 pub fn compose(facts: &Facts) -> Result<Merged, Error> {
-    let mut merged = combine(facts)?;
+    let mut merged = combine::put_together(facts)?;
     check::check(&mut merged, facts)?;
     Ok(merged)
 }
