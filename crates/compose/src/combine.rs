@@ -1,12 +1,15 @@
 //! The whole composition, in KServe's order.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use api::v1alpha2::LLMInferenceServiceSpec;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::lookup::{self, Found};
-use crate::merge::{LayerId, Layered, Node};
+use crate::merge::Layered;
 use crate::merged::Layers;
+use crate::node::{LayerId, Node};
 use crate::{
     AppliedConfig, Error, Facts, Merged, Origin, Origins, Source, Warning, data, engine, finish, layer,
     select, shared, template,
@@ -14,13 +17,6 @@ use crate::{
 
 /// Presets, baseRefs and service into one document, without validation of the outcome.
 pub fn combine(facts: &Facts) -> Result<Merged, Error> {
-    let mut merged = put_together(facts)?;
-    merged.read()?;
-    Ok(merged)
-}
-
-/// [`combine`] without a look at the types.
-pub(crate) fn put_together(facts: &Facts) -> Result<Merged, Error> {
     let pins = select::pins(facts);
     let mut service = layer::normal(&facts.service["spec"], "LLMInferenceService")?;
     let refs = base_refs(facts, &service)?;
@@ -177,13 +173,15 @@ fn finished(
                 .to_owned(),
         });
     }
+    let typed = LLMInferenceServiceSpec::deserialize(&spec)
+        .map_err(|error| Error::FixMerge { reason: format!("the merged spec cannot be read: {error}") })?;
     let composed = layers.add(Origin::Composed("composition"));
     for pointer in written {
         document.origin.set(&format!("/spec{pointer}"), composed);
     }
     document.value["spec"] = spec;
     Ok(Merged {
-        typed: OnceLock::new(),
+        spec: typed,
         document: document.value,
         applied_configs,
         pins,

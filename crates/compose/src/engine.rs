@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use crate::Warning;
-use crate::merge::Node;
 use crate::merged::Layers;
+use crate::node::Node;
 use crate::words::{self, Split};
 
 /// The variable whose flags come after those of the preset and before the user's own arguments.

@@ -45,14 +45,16 @@ pub(crate) fn decisive(spec: &Value) -> Value {
     Value::Object(parts.collect())
 }
 
-/// What of a normal spec goes over the layers below: mostly all of it.
+/// What of a normal spec goes over the layers below.
 pub(crate) fn overlay(spec: &Value) -> Cow<'_, Value> {
     let lacks_containers = |path: &&&[&str]| {
         let pod = path.iter().try_fold(spec, |part, name| part.get(name));
         pod.is_some_and(|pod| pod.is_object() && pod.get("containers").is_none())
     };
     let incomplete: Vec<&&[&str]> = PODS.iter().filter(lacks_containers).collect();
-    if incomplete.is_empty() {
+    // An empty URI equals that of an empty spec, so it is not part of the patch.
+    let has_empty_uri = spec["model"]["uri"] == "";
+    if incomplete.is_empty() && !has_empty_uri {
         return Cow::Borrowed(spec);
     }
     let mut spec = spec.clone();
@@ -60,6 +62,9 @@ pub(crate) fn overlay(spec: &Value) -> Cow<'_, Value> {
         if let Some(pod) = path.iter().try_fold(&mut spec, |part, name| part.get_mut(name)) {
             pod["containers"] = json!([]);
         }
+    }
+    if has_empty_uri && let Some(model) = spec["model"].as_object_mut() {
+        model.remove("uri");
     }
     Cow::Owned(spec)
 }

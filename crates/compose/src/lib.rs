@@ -12,7 +12,7 @@
 //! ```text
 //! let facts = Facts { service, objects, settings: Settings::from_objects(&objects, "kserve")?, ..Facts::default() };
 //! let merged = compose::compose(&facts)?;
-//! merged.spec()          // typed
+//! merged.spec            // typed
 //! merged.document        // {"metadata": …, "spec": …} as JSON, in Kubernetes' own spelling
 //! merged.origins.of("/spec/template/containers/0/image")
 //! ```
@@ -32,6 +32,7 @@ mod layer;
 mod lookup;
 mod merge;
 mod merged;
+mod node;
 pub mod presets;
 mod select;
 mod settings;
@@ -51,13 +52,15 @@ pub use settings::{
 
 /// Merges, renders and validates.
 pub fn compose(facts: &Facts) -> Result<Merged, Error> {
-    let mut merged = combine::put_together(facts)?;
+    let mut merged = combine(facts)?;
     check::check(&mut merged, facts)?;
     Ok(merged)
 }
 
 #[cfg(test)]
 mod engine_tests;
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod seed_tests;
 #[cfg(test)]

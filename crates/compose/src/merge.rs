@@ -4,25 +4,10 @@
 //! out (nil, and zero values that are not behind a pointer) is not in the patch. Items of lists with a merge key are
 //! matched by it; all other lists are replaced whole.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use api::shape::{Struct, Type};
 use serde_json::{Map, Value};
 
-/// Index into the layers of a composition, lowest precedence first.
-pub(crate) type LayerId = u16;
-
-/// Which layer each part of a document came from, in the shape of the document.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Node {
-    /// This and all below.
-    From(LayerId),
-    /// Keys of their own, and the layer of all others.
-    Map(LayerId, BTreeMap<String, Node>),
-    /// By position.
-    List(Vec<Node>),
-}
+use crate::node::{self, LayerId, Node, push_step};
 
 /// A list of which a later layer took the place.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,182 +46,6 @@ impl Layered {
     }
 }
 
-impl Node {
-    /// The keys of an object that are not of its common layer, and that layer.
-    pub(crate) fn children(&mut self) -> (LayerId, &mut BTreeMap<String, Node>) {
-        if !matches!(self, Node::Map(..)) {
-            *self = Node::Map(self.highest(), BTreeMap::new());
-        }
-        match self {
-            Node::Map(rest, own) => (*rest, own),
-            _ => unreachable!("made a map above"),
-        }
-    }
-
-    /// Whether the part at `pointer` is of that layer and of no other.
-    pub(crate) fn is_from(&self, pointer: &str, layer: LayerId) -> bool {
-        let mut node = self;
-        for step in pointer.split('/').skip(1) {
-            node = match node {
-                Node::From(of) => return *of == layer,
-                Node::Map(rest, own) => match own.get(&*key_of(step)) {
-                    Some(child) => child,
-                    None => return *rest == layer,
-                },
-                Node::List(items) => match step.parse().ok().and_then(|index: usize| items.get(index)) {
-                    Some(child) => child,
-                    None => return false,
-                },
-            };
-        }
-        *node == Node::From(layer)
-    }
-
-    /// The part at `pointer`, if it is known apart.
-    fn find(&mut self, pointer: &str) -> Option<&mut Node> {
-        let mut node = self;
-        for step in pointer.split('/').skip(1) {
-            node = match node {
-                Node::From(_) => return None,
-                Node::Map(_, own) => own.get_mut(&*key_of(step))?,
-                Node::List(items) => step.parse().ok().and_then(|index: usize| items.get_mut(index))?,
-            };
-        }
-        Some(node)
-    }
-
-    /// The list at `pointer` has an item less.
-    pub(crate) fn remove_item(&mut self, pointer: &str, index: usize) {
-        if let Some(Node::List(items)) = self.find(pointer)
-            && index < items.len()
-        {
-            items.remove(index);
-        }
-    }
-
-    /// A key of the object at `pointer` is called otherwise.
-    pub(crate) fn rename(&mut self, pointer: &str, from: &str, to: &str) {
-        if let Some(Node::Map(_, own)) = self.find(pointer)
-            && let Some(node) = own.remove(from)
-        {
-            own.insert(to.to_owned(), node);
-        }
-    }
-
-    /// The part under `key` of an object, or at `index` of a list; `self` if that is not known apart.
-    pub(crate) fn at<'n>(&'n self, key: &str, index: Option<usize>, rest: &'n mut Option<Node>) -> &'n Node {
-        match self {
-            Node::From(_) => self,
-            Node::Map(layer, own) => own.get(key).unwrap_or_else(|| rest.insert(Node::From(*layer))),
-            Node::List(items) => index.and_then(|index| items.get(index)).unwrap_or(self),
-        }
-    }
-
-    /// The items of a list, made explicit.
-    fn items(&mut self, length: usize) -> &mut Vec<Node> {
-        if let Node::From(layer) = *self {
-            *self = Node::List(vec![Node::From(layer); length]);
-        }
-        if !matches!(self, Node::List(_)) {
-            *self = Node::List(Vec::new());
-        }
-        match self {
-            Node::List(items) => items,
-            _ => unreachable!("made a list above"),
-        }
-    }
-
-    /// Makes `layer` the writer of the part at `pointer`.
-    pub(crate) fn set(&mut self, pointer: &str, layer: LayerId) {
-        let Some((step, below)) =
-            pointer.strip_prefix('/').map(|path| path.split_once('/').unwrap_or((path, "")))
-        else {
-            *self = Node::From(layer);
-            return;
-        };
-        let below = &pointer[pointer.len() - below.len() - usize::from(!below.is_empty())..];
-        if let Node::List(items) = self {
-            if let Some(item) = step.parse().ok().and_then(|index: usize| items.get_mut(index)) {
-                item.set(below, layer);
-            }
-            return;
-        }
-        let (rest, own) = self.children();
-        own.entry(key_of(step).into_owned()).or_insert(Node::From(rest)).set(below, layer);
-    }
-
-    /// The highest layer in the part at `pointer`.
-    pub(crate) fn layer_at(&self, pointer: &str) -> LayerId {
-        let Some((step, below)) =
-            pointer.strip_prefix('/').map(|path| path.split_once('/').unwrap_or((path, "")))
-        else {
-            return self.highest();
-        };
-        let below = &pointer[pointer.len() - below.len() - usize::from(!below.is_empty())..];
-        match self {
-            Node::From(layer) => *layer,
-            Node::Map(layer, own) => own
-                .get(&*step.replace("~1", "/").replace("~0", "~"))
-                .map_or(*layer, |child| child.layer_at(below)),
-            Node::List(items) => {
-                let item = step.parse().ok().and_then(|index: usize| items.get(index));
-                item.map_or_else(|| self.highest(), |child| child.layer_at(below))
-            }
-        }
-    }
-
-    /// Makes `layer` the writer of `more` items after the `length` ones of the list at `pointer`.
-    pub(crate) fn append(&mut self, pointer: &str, length: usize, layer: LayerId, more: usize) {
-        let mut node = self;
-        for step in pointer.split('/').skip(1) {
-            node = match node {
-                Node::List(items) => match step.parse().ok().and_then(|index: usize| items.get_mut(index)) {
-                    Some(item) => item,
-                    None => return,
-                },
-                node => {
-                    let (rest, own) = node.children();
-                    own.entry(step.replace("~1", "/").replace("~0", "~")).or_insert(Node::From(rest))
-                }
-            };
-        }
-        node.items(length).extend(std::iter::repeat_n(Node::From(layer), more));
-    }
-
-    /// The highest layer in it.
-    pub(crate) fn highest(&self) -> LayerId {
-        match self {
-            Node::From(layer) => *layer,
-            Node::Map(rest, own) => own.values().map(Node::highest).max().unwrap_or(0).max(*rest),
-            Node::List(items) => items.iter().map(Node::highest).max().unwrap_or(0),
-        }
-    }
-}
-
-/// The node of a key, made if there is none. Most are there already, and need no copy of the key.
-fn own<'n>(children: &'n mut BTreeMap<String, Node>, key: &str, rest: LayerId) -> &'n mut Node {
-    if !children.contains_key(key) {
-        children.insert(key.to_owned(), Node::From(rest));
-    }
-    children.get_mut(key).unwrap_or_else(|| unreachable!("it was put in above"))
-}
-
-/// A step of a JSON pointer as the key that it is.
-pub(crate) fn key_of(step: &str) -> Cow<'_, str> {
-    if step.contains('~') { step.replace("~1", "/").replace("~0", "~").into() } else { step.into() }
-}
-
-/// Extends a JSON pointer by a key.
-pub(crate) fn push_step(pointer: &mut String, key: &str) {
-    pointer.push('/');
-    // Keys are short.
-    if key.bytes().any(|byte| byte == b'~' || byte == b'/') {
-        pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-    } else {
-        pointer.push_str(key);
-    }
-}
-
 struct Walk<'w> {
     layer: LayerId,
     pointer: String,
@@ -266,13 +75,9 @@ impl Walk<'_> {
                 base.insert(key.clone(), theirs.clone());
                 continue;
             };
-            // An empty URI equals that of an empty spec, so it is not part of the patch.
-            if key == "uri" && self.pointer == "/model" && theirs == "" {
-                continue;
-            }
             let field = type_.field(key);
             let merge_key = field.and_then(|field| field.merge_key);
-            let child = own(children, key, rest);
+            let child = node::child(children, key, rest);
             self.within(key, |walk| {
                 walk.merge_value(field.map(|field| &field.type_), merge_key, ours, child, theirs)
             })?;
@@ -335,7 +140,7 @@ impl Walk<'_> {
                 base.insert(key.clone(), theirs.clone());
                 continue;
             };
-            let child = own(children, key, rest);
+            let child = node::child(children, key, rest);
             self.within(key, |walk| walk.merge_value(Some(element), None, ours, child, theirs))?;
         }
         Ok(())

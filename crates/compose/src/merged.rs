@@ -3,14 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use std::sync::OnceLock;
-
-use api::v1alpha2::LLMInferenceServiceSpec;
-use serde::Deserialize;
 use serde_json::Value;
 
-use crate::Error;
-use crate::merge::{LayerId, Node, key_of, push_step};
+use crate::node::{LayerId, Node, Reached, push_step};
 
 /// One spec out of presets, baseRefs and service, with templates rendered.
 #[derive(Debug, Clone)]
@@ -18,7 +13,8 @@ pub struct Merged {
     /// `{"metadata": …, "spec": …}`: the metadata of the service (templates in it rendered) and the merged spec, spelled
     /// as Kubernetes' Go types print them (canonical quantities, no empty optional fields).
     pub document: Value,
-    pub(crate) typed: OnceLock<LLMInferenceServiceSpec>,
+    /// The spec of `document`, typed.
+    pub spec: api::v1alpha2::LLMInferenceServiceSpec,
     /// The configs that went in, lowest precedence first. The service's own spec, always last, is not listed.
     pub applied_configs: Vec<AppliedConfig>,
     /// Annotations to keep in the service's status, so that it stays with the presets it has: existing entries and new ones.
@@ -35,21 +31,6 @@ impl Merged {
     /// The merged spec as JSON.
     pub fn spec_json(&self) -> &Value {
         &self.document["spec"]
-    }
-
-    /// The merged spec, typed. It is read when it is first asked for: that it can be is part of [`crate::combine`], and
-    /// follows from the check of [`crate::compose`].
-    pub fn spec(&self) -> &LLMInferenceServiceSpec {
-        self.typed.get_or_init(|| LLMInferenceServiceSpec::deserialize(self.spec_json()).unwrap_or_default())
-    }
-
-    /// Reads the spec now.
-    pub(crate) fn read(&mut self) -> Result<(), Error> {
-        let typed = LLMInferenceServiceSpec::deserialize(self.spec_json()).map_err(|error| {
-            Error::FixMerge { reason: format!("the merged spec cannot be read: {error}") }
-        })?;
-        self.typed = OnceLock::from(typed);
-        Ok(())
     }
 
     /// The rendered metadata of the service as JSON.
@@ -135,22 +116,11 @@ impl Origins {
 
     /// Who wrote the field at `pointer`. For a part that several wrote, the one of highest precedence.
     pub fn of(&self, pointer: &str) -> &Origin {
-        let mut node = &self.root;
-        for step in pointer.split('/').skip(1) {
-            let child = match node {
-                Node::From(_) => break,
-                Node::Map(rest, own) => match own.get(&*key_of(step)) {
-                    Some(child) => child,
-                    None => return self.layers.get(*rest),
-                },
-                Node::List(items) => match step.parse().ok().and_then(|index: usize| items.get(index)) {
-                    Some(child) => child,
-                    None => return self.layers.get(self.composed),
-                },
-            };
-            node = child;
-        }
-        self.layers.get(node.highest())
+        self.layers.get(match self.root.reach(pointer) {
+            Reached::Part(node) => node.highest(),
+            Reached::Within(layer) => layer,
+            Reached::Beside(_) => self.composed,
+        })
     }
 
     /// Every value of `document` that has no values of its own: its pointer and who wrote it, in order.

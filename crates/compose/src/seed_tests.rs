@@ -223,7 +223,7 @@ fn parallelism_becomes_flags_of_the_engine() {
 fn ranks_over_local_ranks_are_the_pods_of_a_copy_and_not_the_copies() {
     let merged = seed("multi-node");
     assert_eq!(*at(&merged, "/replicas"), 2);
-    assert_eq!(merged.spec().workload.parallelism.as_ref().unwrap().size(), Some(2));
+    assert_eq!(merged.spec.workload.parallelism.as_ref().unwrap().size(), Some(2));
 }
 
 #[test]

@@ -14,7 +14,8 @@ use std::sync::LazyLock;
 use gotmpl::{Cause, Functions, MissingKey, Template, Value as GoValue};
 use serde_json::Value;
 
-use crate::merge::{LayerId, Layered, key_of, push_step};
+use crate::merge::Layered;
+use crate::node::{LayerId, key_of, push_step};
 use crate::{Error, Warning, data, go_json, presets};
 
 /// What an item renders to that is to be left out of its list if it is otherwise empty.

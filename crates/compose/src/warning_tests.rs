@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kinds::Objects;
 use serde_json::{Value, json};
 
+use crate::fixture::{self, main};
 use crate::{Facts, Merged, compose};
 
 const BASE: &str = "everything";
@@ -29,21 +30,7 @@ fn composed(spec: Value) -> Merged {
                 {"name": "side", "image": "s"}],
         }},
     });
-    let mut whole = json!({"model": {"uri": "hf://a/b", "name": "m"}, "baseRefs": [{"name": BASE}]});
-    whole["template"] = spec;
-    let service = json!({
-        "apiVersion": "serving.kserve.io/v1alpha2", "kind": "LLMInferenceService",
-        "metadata": {"name": "chat", "namespace": "team"}, "spec": whole,
-    });
-    let objects = Objects::from_documents(vec![base]).unwrap();
-    compose(&Facts { service: Arc::new(service), objects, ..Facts::default() })
-        .unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn main(part: Value) -> Value {
-    let mut container = part;
-    container["name"] = "main".into();
-    json!({"containers": [container]})
+    fixture::composed(json!({"baseRefs": [{"name": BASE}], "template": spec}), vec![base])
 }
 
 /// Fields that are warned of, with the number of items that are gone.

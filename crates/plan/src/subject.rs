@@ -31,7 +31,7 @@ pub(crate) struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     pub(crate) fn new(merged: &'a Merged, facts: &'a Facts) -> Self {
-        Subject { facts, merged, spec: merged.spec(), name: facts.name(), namespace: facts.namespace() }
+        Subject { facts, merged, spec: &merged.spec, name: facts.name(), namespace: facts.namespace() }
     }
 
     /// The decode workload, or the only one.

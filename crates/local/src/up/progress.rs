@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::gateway::implied;
 use crate::model;
@@ -79,9 +79,9 @@ struct Service {
     /// What was last said about them.
     engines: Option<String>,
     url: Option<String>,
-    /// What spec and status call the model, and whether the status does.
-    model: Option<String>,
-    is_told: bool,
+    /// Of its spec and its status what tells the model's names.
+    spec: Value,
+    status: Value,
 }
 
 #[derive(Debug)]
@@ -168,8 +168,8 @@ impl Progress {
                 let status = &object["status"];
                 let leads = !implied::leads_nowhere(&object["spec"]);
                 known.url = status["url"].as_str().filter(|_| leads).map(str::to_owned);
-                known.model = model::main_name(&object["spec"], status, &[]).map(str::to_owned);
-                known.is_told = model::names_in_addresses(status).next().is_some();
+                known.spec = json!({"model": {"name": object["spec"]["model"]["name"]}});
+                known.status = json!({"addresses": status["addresses"]});
                 let ready = condition(status, "Ready");
                 let is_ready = is_ready(&object);
                 if is_ready && known.ready != Some(true) {
@@ -251,12 +251,10 @@ impl Progress {
     }
 
     fn model<'a>(&'a self, name: &'a str, service: &'a Service) -> &'a str {
-        let mut pods = self.pods.values().filter(|pod| !service.is_told && pod.service == name);
+        let mut pods = self.pods.values().filter(|pod| pod.service == name);
         let of_engine = pods.find(|pod| !pod.models.is_empty()).map_or(&[][..], |pod| &pod.models);
-        let own = service.model.as_deref();
-        let is_own = own.is_some_and(|own| of_engine.iter().any(|name| name == own));
-        let told = of_engine.first().filter(|_| !is_own).map(String::as_str);
-        told.or(own).unwrap_or_else(|| name.rsplit('/').next().unwrap_or(name))
+        let main = model::main_name(&service.spec, &service.status, of_engine);
+        main.unwrap_or_else(|| name.rsplit('/').next().unwrap_or(name))
     }
 
     /// The engines that compute prompts, and those that answer, of services that do both apart.
