@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use kinds::Objects;
+use kinds::pointer::{at, at_mut};
 use serde_json::{Map, Value, json};
 
 use crate::keys;
@@ -33,9 +34,9 @@ pub fn apply(service: &mut Value, caches: Option<&Objects>) {
 
 /// Whether [`apply`] without caches would leave the service as it is. `false` may also mean that it is not known.
 pub(crate) fn are_applied(service: &Value) -> bool {
-    let has = |pointer: &str| service.pointer(pointer).is_some_and(|value| !value.is_null());
+    let has = |pointer: &str| at(service, pointer).is_some_and(|value| !value.is_null());
     let is_named =
-        service.pointer("/spec/model/name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+        at(service, "/spec/model/name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
     let has_containers = |pod: &Value| pod.get("containers").is_some_and(|containers| !containers.is_null());
     is_named
         && !has("/metadata/labels")
@@ -43,14 +44,14 @@ pub(crate) fn are_applied(service: &Value) -> bool {
         && !has("/spec/router/route/group")
         && POD_SPECS
             .iter()
-            .filter_map(|pointer| service.pointer(pointer))
+            .filter_map(|pointer| at(service, pointer))
             .all(|pod| !pod.is_object() || has_containers(pod))
 }
 
 /// `containers: []` where a pod spec says nothing about them. Merging does the same to each layer.
 pub fn default_containers(object: &mut Value) {
     for pointer in POD_SPECS {
-        if let Some(pod) = object.pointer_mut(pointer).and_then(Value::as_object_mut) {
+        if let Some(pod) = at_mut(object, pointer).and_then(Value::as_object_mut) {
             let containers = pod.entry("containers").or_insert(Value::Null);
             if containers.is_null() {
                 *containers = json!([]);
@@ -68,7 +69,7 @@ fn default_model_name(service: &mut Value) {
 }
 
 fn write_routing_group(service: &mut Value) {
-    let group = service.pointer("/spec/router/route/group").and_then(Value::as_str).map(str::to_owned);
+    let group = at(service, "/spec/router/route/group").and_then(Value::as_str).map(str::to_owned);
     set(service, "labels", keys::ROUTING_GROUP, group);
 }
 
@@ -110,11 +111,11 @@ fn find_cache(service: &Value, uri: &str, caches: &Objects) -> Option<(Arc<Value
         .filter(|(key, _)| key.namespace == namespace);
     let of_cluster = caches.of_kind(LOCAL_MODEL_API_VERSION, "LocalModelCache");
     of_namespace.chain(of_cluster).find_map(|(_, cache)| {
-        let source = cache.pointer("/spec/sourceModelUri")?.as_str()?;
+        let source = at(cache, "/spec/sourceModelUri")?.as_str()?;
         if !holds(source, uri) {
             return None;
         }
-        let groups = cache.pointer("/spec/nodeGroups")?.as_array()?;
+        let groups = at(cache, "/spec/nodeGroups")?.as_array()?;
         let mut groups = groups.iter().filter_map(Value::as_str);
         let group = match &wanted {
             Some(wanted) => groups.find(|group| group == wanted)?,
@@ -136,7 +137,7 @@ fn annotation(service: &Value, key: &str) -> Option<String> {
 }
 
 fn text(value: &Value, pointer: &str) -> Option<String> {
-    value.pointer(pointer)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+    at(value, pointer)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// Sets or removes a label or annotation; an empty map goes away.

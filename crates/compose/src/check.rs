@@ -5,6 +5,7 @@
 use api::admission;
 use api::names;
 use api::v1alpha2::{API_VERSION, SERVICE_KIND};
+use kinds::pointer::at_mut;
 use serde_json::{Map, Value, json};
 
 use crate::{Cause, Error, Facts, Merged};
@@ -41,5 +42,5 @@ pub(crate) fn check(merged: &mut Merged, facts: &Facts) -> Result<(), Error> {
 }
 
 fn inline_config(spec: &mut Value) -> Option<&mut Map<String, Value>> {
-    spec.pointer_mut("/router/scheduler/config")?.as_object_mut()
+    at_mut(spec, "/router/scheduler/config")?.as_object_mut()
 }

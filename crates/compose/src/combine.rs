@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::v1alpha2::LLMInferenceServiceSpec;
-use serde::Deserialize;
+use kinds::pointer::at;
 use serde_json::{Value, json};
 
 use crate::lookup::{self, Found};
@@ -23,7 +23,7 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
     let resolved = resolve(&service, &refs)?;
     let misfits = misfits(&resolved, &refs);
     // What a base says about the model's name wins even over the service: the defaulter has filled in the service's.
-    if let Some(name) = resolved.pointer("/model/name") {
+    if let Some(name) = at(&resolved, "/model/name") {
         service["model"]["name"] = name.clone();
     }
     let mut configs = Vec::new();
@@ -60,7 +60,7 @@ pub fn combine(facts: &Facts) -> Result<Merged, Error> {
 pub fn merge(configs: &[Value]) -> Result<Value, Error> {
     let mut merged = None;
     for config in configs {
-        let name = config.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("config");
+        let name = at(config, "/metadata/name").and_then(Value::as_str).unwrap_or("config");
         put_over(&mut merged, &layer::normal(&config["spec"], name)?, 0)?;
     }
     layer::normal(&merged.map_or(Value::Null, |layered| layered.value), "merged")
@@ -107,7 +107,7 @@ fn resolve(service: &Value, refs: &[Found]) -> Result<Value, Error> {
 
 /// Configs of an accelerator that leave pods of this service to another one.
 fn misfits(resolved: &Value, refs: &[Found]) -> Vec<Warning> {
-    let has = |pointer: &str| resolved.pointer(pointer).is_some_and(|pod| !pod.is_null());
+    let has = |pointer: &str| at(resolved, pointer).is_some_and(|pod| !pod.is_null());
     let shape = (has("/worker") || has("/prefill/worker"), has("/prefill"));
     let of = |topology: &String| (topology.contains("multi-node"), topology.ends_with("-pd"));
     refs.iter()
@@ -153,7 +153,7 @@ fn finished(
     finish::before_templates(&mut spec_value, facts.name(), &mut written);
     let mut document = Layered {
         value: Value::from_iter([("metadata", metadata), ("spec", spec_value)]),
-        origin: Node::Map(service_layer, [("spec".to_owned(), spec.origin)].into()),
+        origin: Node::Map(service_layer, Arc::new([("spec".to_owned(), spec.origin)].into())),
         replaced: Vec::new(),
     };
     let scope = data::Scope::new(facts, &document.value["spec"]);
@@ -173,7 +173,7 @@ fn finished(
                 .to_owned(),
         });
     }
-    let typed = LLMInferenceServiceSpec::deserialize(&spec)
+    let typed = LLMInferenceServiceSpec::read(&spec)
         .map_err(|error| Error::FixMerge { reason: format!("the merged spec cannot be read: {error}") })?;
     let composed = layers.add(Origin::Composed("composition"));
     for pointer in written {

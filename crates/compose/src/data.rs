@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use api::names;
 use api::shape::{self, Field, GoField, Struct as Shape, Type};
 use gotmpl::{Function, Functions, List, Map, Param, Struct, Value as GoValue};
+use kinds::pointer::at;
 use kinds::quantity::Quantity;
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ const SERVICE_TYPE: &str = "v1alpha2.LLMInferenceService";
 impl<'a> Scope<'a> {
     /// `spec` decides which pool it is.
     pub(crate) fn new(facts: &'a Facts, spec: &Value) -> Scope<'a> {
-        let pool = pool_name(spec.pointer("/router/scheduler").unwrap_or(&Value::Null), facts.name());
+        let pool = pool_name(at(spec, "/router/scheduler").unwrap_or(&Value::Null), facts.name());
         Scope { facts, pool: format!("{}/{pool}", facts.namespace()) }
     }
 
@@ -44,7 +45,7 @@ impl<'a> Scope<'a> {
 
 /// The InferencePool of a scheduler.
 pub(crate) fn pool_name(scheduler: &Value, service: &str) -> String {
-    match scheduler.pointer("/pool/ref/name").and_then(Value::as_str) {
+    match at(scheduler, "/pool/ref/name").and_then(Value::as_str) {
         Some(name) if !name.is_empty() => name.to_owned(),
         _ => names::inference_pool(service),
     }

@@ -1,6 +1,7 @@
 //! The command lines of engines. KServe's presets put them together in a shell; those of this project are a plain list of
 //! words, so what the shell would have done with a user's words is done here, and what it would have failed on is said.
 
+use kinds::pointer::at_mut;
 use serde_json::Value;
 
 use crate::Warning;
@@ -16,7 +17,7 @@ const PODS: [&str; 4] = ["/template", "/worker", "/prefill/template", "/prefill/
 pub(crate) fn complete(spec: &mut Value, origin: &mut Node, layers: &Layers) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for pod in PODS {
-        let containers = spec.pointer_mut(pod).and_then(|pod| pod.get_mut("containers"));
+        let containers = at_mut(spec, pod).and_then(|pod| pod.get_mut("containers"));
         for (index, container) in containers.and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
             let at = format!("/spec{pod}/containers/{index}");
             if !layers.is_preset(origin.layer_at(&format!("{at}/command"))) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kinds::Objects;
+use kinds::pointer::at;
 use serde_json::Value;
 
 use crate::Settings;
@@ -46,11 +47,11 @@ impl Default for Facts {
 impl Facts {
     /// Name of the service; empty if the document has none.
     pub fn name(&self) -> &str {
-        self.service.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+        at(&self.service, "/metadata/name").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// Namespace of the service; empty if the document has none.
     pub fn namespace(&self) -> &str {
-        self.service.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default()
+        at(&self.service, "/metadata/namespace").and_then(Value::as_str).unwrap_or_default()
     }
 }

@@ -1,6 +1,7 @@
 //! What composition adds after the merge: names, references and devices that depend on the whole.
 
 use api::{keys, names};
+use kinds::pointer::{at, at_mut};
 use serde_json::{Value, json};
 
 use crate::{Error, Facts, SchedulerConfig, data, go_json, select};
@@ -16,8 +17,8 @@ pub(crate) type Written = Vec<String>;
 
 /// Before templates are rendered: the pool's selector and the picker's ServiceAccount.
 pub(crate) fn before_templates(spec: &mut Value, service: &str, written: &mut Written) {
-    let Some(scheduler) = spec.pointer_mut("/router/scheduler") else { return };
-    if let Some(pool) = scheduler.pointer_mut("/pool/spec").filter(|pool| pool.is_object()) {
+    let Some(scheduler) = at_mut(spec, "/router/scheduler") else { return };
+    if let Some(pool) = at_mut(scheduler, "/pool/spec").filter(|pool| pool.is_object()) {
         let labels = &pool["selector"]["matchLabels"];
         if labels.as_object().is_none_or(serde_json::Map::is_empty) {
             pool["selector"]["matchLabels"] = json!({
@@ -57,7 +58,7 @@ pub(crate) fn after_templates(
 /// Managed devices: a claim in every pod, used by one container.
 fn add_devices(spec: &mut Value, facts: &Facts, written: &mut Written) {
     let annotation = |key: &str| {
-        let annotations = facts.service.pointer("/metadata/annotations")?;
+        let annotations = at(&facts.service, "/metadata/annotations")?;
         annotations.get(key)?.as_str().filter(|text| !text.is_empty())
     };
     if annotation(keys::DRA_DEVICE_CLASS).is_none() {
@@ -66,7 +67,7 @@ fn add_devices(spec: &mut Value, facts: &Facts, written: &mut Written) {
     let container_name = annotation(keys::DRA_CONTAINER_NAME);
     let claim_template = names::managed_dra(facts.name());
     for pointer in ["/template", "/worker", "/prefill/template", "/prefill/worker"] {
-        let Some(pod) = spec.pointer_mut(pointer).filter(|pod| pod.is_object()) else { continue };
+        let Some(pod) = at_mut(spec, pointer).filter(|pod| pod.is_object()) else { continue };
         add_named(
             &mut pod["resourceClaims"],
             json!({"name": CLAIM, "resourceClaimTemplateName": claim_template}),
@@ -100,8 +101,8 @@ fn add_named(list: &mut Value, item: Value) {
 
 /// Gateways that the service names replace those of the route.
 fn set_parents(spec: &mut Value, written: &mut Written) {
-    let refs = spec.pointer("/router/gateway/refs").and_then(Value::as_array).cloned().unwrap_or_default();
-    let Some(route) = spec.pointer_mut("/router/route/http/spec").filter(|route| route.is_object()) else {
+    let refs = at(spec, "/router/gateway/refs").and_then(Value::as_array).cloned().unwrap_or_default();
+    let Some(route) = at_mut(spec, "/router/route/http/spec").filter(|route| route.is_object()) else {
         return;
     };
     if refs.is_empty() {
@@ -126,10 +127,10 @@ fn set_parents(spec: &mut Value, written: &mut Written) {
 
 /// Without a scheduler the route goes to the Service; with a pool of the user's it goes there.
 fn set_back_ends(spec: &mut Value, service: &str, written: &mut Written) {
-    let scheduler = spec.pointer("/router/scheduler").filter(|scheduler| scheduler.is_object());
+    let scheduler = at(spec, "/router/scheduler").filter(|scheduler| scheduler.is_object());
     let pool = scheduler.map(|scheduler| data::pool_name(scheduler, service));
     let own_pool = names::inference_pool(service);
-    let Some(rules) = spec.pointer_mut("/router/route/http/spec/rules").and_then(Value::as_array_mut) else {
+    let Some(rules) = at_mut(spec, "/router/route/http/spec/rules").and_then(Value::as_array_mut) else {
         return;
     };
     let to_service = pool.is_none();
@@ -156,7 +157,7 @@ fn set_back_ends(spec: &mut Value, service: &str, written: &mut Written) {
 
 /// The picker's configuration: a reference becomes inline.
 fn scheduler_config(spec: &mut Value, facts: &Facts) -> Result<Option<SchedulerConfig>, Error> {
-    let Some(config) = spec.pointer_mut("/router/scheduler/config").and_then(Value::as_object_mut) else {
+    let Some(config) = at_mut(spec, "/router/scheduler/config").and_then(Value::as_object_mut) else {
         return Ok(None);
     };
     let Some(reference) = config.get("ref").filter(|reference| reference.is_object()).cloned() else {
@@ -200,7 +201,7 @@ pub(crate) fn lacks_latency_predictor(config: Option<&SchedulerConfig>) -> bool 
 }
 
 fn set_picker_port(spec: &mut Value, written: &mut Written) {
-    let Some(picker) = spec.pointer_mut("/router/scheduler/pool/spec/endpointPickerRef") else { return };
+    let Some(picker) = at_mut(spec, "/router/scheduler/pool/spec/endpointPickerRef") else { return };
     let is_service = picker["kind"].as_str().is_none_or(|kind| kind.is_empty() || kind == "Service");
     if picker.is_object() && is_service && picker["port"]["number"].as_i64().unwrap_or(0) == 0 {
         picker["port"] = json!({"number": PICKER_PORT});
@@ -212,8 +213,8 @@ fn set_picker_port(spec: &mut Value, written: &mut Written) {
 pub(crate) fn check_adapters(spec: &Value) -> Result<(), Error> {
     const MORE: &str =
         "(see https://github.com/kserve/kserve/blob/master/docs/samples/llmisvc/lora-adapters/README.md)";
-    let downloads = spec.pointer("/storageInitializer/enabled").and_then(Value::as_bool) != Some(false);
-    let adapters = spec.pointer("/model/lora/adapters").and_then(Value::as_array);
+    let downloads = at(spec, "/storageInitializer/enabled").and_then(Value::as_bool) != Some(false);
+    let adapters = at(spec, "/model/lora/adapters").and_then(Value::as_array);
     for (index, adapter) in adapters.into_iter().flatten().enumerate() {
         let name = adapter["name"].as_str().unwrap_or_default();
         let uri = adapter["uri"].as_str().unwrap_or_default();

@@ -2,19 +2,21 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Index into the layers of a composition, lowest precedence first.
 pub(crate) type LayerId = u16;
 
-/// Which layer each part of a document came from, in the shape of the document.
+/// Which layer each part of a document came from, in the shape of the document. Parts that are alike in several documents
+/// are shared until one of them changes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Node {
     /// This and all below.
     From(LayerId),
     /// Keys of their own, and the layer of all others.
-    Map(LayerId, BTreeMap<String, Node>),
+    Map(LayerId, Arc<BTreeMap<String, Node>>),
     /// By position.
-    List(Vec<Node>),
+    List(Arc<Vec<Node>>),
 }
 
 /// Where a pointer leads.
@@ -67,7 +69,7 @@ impl Node {
     /// The part at `pointer`, made to be known apart; `None` beside the items of a list.
     fn apart(&mut self, pointer: &str) -> Option<&mut Node> {
         pointer.split('/').skip(1).try_fold(self, |node, step| match node {
-            Node::List(items) => items.get_mut(step.parse::<usize>().ok()?),
+            Node::List(items) => Arc::make_mut(items).get_mut(step.parse::<usize>().ok()?),
             node => {
                 let (rest, own) = node.children();
                 Some(child(own, &key_of(step), rest))
@@ -93,25 +95,27 @@ impl Node {
     fn find(&mut self, pointer: &str) -> Option<&mut Node> {
         pointer.split('/').skip(1).try_fold(self, |node, step| match node {
             Node::From(_) => None,
-            Node::Map(_, own) => own.get_mut(&*key_of(step)),
-            Node::List(items) => items.get_mut(step.parse::<usize>().ok()?),
+            Node::Map(_, own) => Arc::make_mut(own).get_mut(&*key_of(step)),
+            Node::List(items) => Arc::make_mut(items).get_mut(step.parse::<usize>().ok()?),
         })
     }
 
-    /// The list at `pointer` has an item less.
-    pub(crate) fn remove_item(&mut self, pointer: &str, index: usize) {
-        if let Some(Node::List(items)) = self.find(pointer)
-            && index < items.len()
-        {
-            items.remove(index);
+    /// The list at `pointer` has no items at `indexes` any more, which are given from the last one on.
+    pub(crate) fn remove_items(&mut self, pointer: &str, indexes: &[usize]) {
+        let Some(Node::List(items)) = self.find(pointer) else { return };
+        let items = Arc::make_mut(items);
+        for &index in indexes {
+            if index < items.len() {
+                items.remove(index);
+            }
         }
     }
 
     /// A key of the object at `pointer` is called otherwise.
     pub(crate) fn rename(&mut self, pointer: &str, from: &str, to: &str) {
-        if let Some(Node::Map(_, own)) = self.find(pointer)
-            && let Some(node) = own.remove(from)
-        {
+        let Some(Node::Map(_, own)) = self.find(pointer) else { return };
+        let own = Arc::make_mut(own);
+        if let Some(node) = own.remove(from) {
             own.insert(to.to_owned(), node);
         }
     }
@@ -128,10 +132,10 @@ impl Node {
     /// The keys of an object that are not of its common layer, and that layer.
     pub(crate) fn children(&mut self) -> (LayerId, &mut BTreeMap<String, Node>) {
         if !matches!(self, Node::Map(..)) {
-            *self = Node::Map(self.highest(), BTreeMap::new());
+            *self = Node::Map(self.highest(), Arc::default());
         }
         match self {
-            Node::Map(rest, own) => (*rest, own),
+            Node::Map(rest, own) => (*rest, Arc::make_mut(own)),
             _ => unreachable!("made a map above"),
         }
     }
@@ -139,13 +143,13 @@ impl Node {
     /// The items of a list, made explicit.
     pub(crate) fn items(&mut self, length: usize) -> &mut Vec<Node> {
         if let Node::From(layer) = *self {
-            *self = Node::List(vec![Node::From(layer); length]);
+            *self = Node::List(Arc::new(vec![Node::From(layer); length]));
         }
         if !matches!(self, Node::List(_)) {
-            *self = Node::List(Vec::new());
+            *self = Node::List(Arc::default());
         }
         match self {
-            Node::List(items) => items,
+            Node::List(items) => Arc::make_mut(items),
             _ => unreachable!("made a list above"),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kinds::pointer::at;
 use serde_json::Value;
 
 use crate::Facts;
@@ -76,9 +77,9 @@ pub(crate) fn presets(
 
 fn suffixes(spec: &Value) -> Vec<&'static str> {
     let mut selected = Vec::new();
-    let has = |pointer: &str| spec.pointer(pointer).is_some_and(|value| !value.is_null());
+    let has = |pointer: &str| at(spec, pointer).is_some_and(|value| !value.is_null());
     if has("/router/scheduler") {
-        let pool = spec.pointer("/router/scheduler/pool/ref/name").and_then(Value::as_str);
+        let pool = at(spec, "/router/scheduler/pool/ref/name").and_then(Value::as_str);
         if pool.is_none_or(str::is_empty) {
             selected.push("config-llm-scheduler");
         }
@@ -139,8 +140,8 @@ fn workload(workload: &Value, [single, data, pipeline]: [&'static str; 3]) -> Op
 
 /// The types of all plugins of the picker's configuration, inline or in the arguments of its container.
 fn plugin_types(spec: &Value) -> Vec<String> {
-    let Some(scheduler) = spec.pointer("/router/scheduler") else { return Vec::new() };
-    let config = match scheduler.pointer("/config/inline") {
+    let Some(scheduler) = at(spec, "/router/scheduler") else { return Vec::new() };
+    let config = match at(scheduler, "/config/inline") {
         Some(Value::String(text)) => yaml::read_value(text).unwrap_or_default(),
         Some(inline) => inline.clone(),
         None => config_text(scheduler).and_then(|text| yaml::read_value(text).ok()).unwrap_or_default(),
@@ -161,7 +162,7 @@ pub(crate) fn needs_latency_predictor(config: &Value) -> bool {
 
 /// The value after a `--config-text` flag of any container of the picker.
 fn config_text(scheduler: &Value) -> Option<&str> {
-    let containers = scheduler.pointer("/template/containers")?.as_array()?;
+    let containers = at(scheduler, "/template/containers")?.as_array()?;
     containers.iter().find_map(|container| {
         let args = container["args"].as_array()?;
         let at = args.iter().position(|arg| {

@@ -5,90 +5,21 @@
 //! its quotes. Constructs that begin in one string and end in another are rendered the way KServe does it, over the
 //! whole text.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write;
-use std::ops::Deref;
+mod find;
+
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::LazyLock;
 
 use gotmpl::{Cause, Functions, MissingKey, Template, Value as GoValue};
 use serde_json::Value;
 
+use self::find::{Found, NAME, Place, Source, Step, Text, json_of};
 use crate::merge::Layered;
-use crate::node::{LayerId, key_of, push_step};
-use crate::{Error, Warning, data, go_json, presets};
+use crate::node::LayerId;
+use crate::{Error, Warning, data, go_json};
 
 /// What an item renders to that is to be left out of its list if it is otherwise empty.
 pub(crate) const OMIT: char = '\u{f8ff}';
-
-/// The longest text that counts as short.
-const SHORT_BYTES: usize = 32;
-
-/// The name of every template, as KServe's error messages have it.
-const NAME: &str = "config";
-
-/// A string that holds a template.
-struct Text<'v> {
-    text: &'v str,
-    /// JSON pointer of what it stands in.
-    parent: Rc<str>,
-    step: Step<'v>,
-    place: Place,
-    template: Result<Parsed, gotmpl::Error>,
-}
-
-/// What the string is where it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Item,
-    Field,
-    /// The key itself, at the pointer of its value.
-    Key,
-}
-
-/// A step into a document.
-#[derive(Clone, Copy)]
-enum Step<'v> {
-    Field(&'v str),
-    Item(usize),
-}
-
-/// A template of this text alone, or one that is known.
-enum Parsed {
-    Own(Template),
-    Known(&'static Template),
-}
-
-impl Deref for Parsed {
-    type Target = Template;
-
-    fn deref(&self) -> &Template {
-        match self {
-            Parsed::Own(template) => template,
-            Parsed::Known(template) => template,
-        }
-    }
-}
-
-/// The templates in the strings of the embedded presets, by their text. Whoever composes has most of them.
-static KNOWN: LazyLock<HashMap<&'static str, Template>> = LazyLock::new(|| {
-    let mut known = HashMap::new();
-    presets::all().iter().for_each(|preset| add_templates(&preset.document["spec"], &mut known));
-    known
-});
-
-fn add_templates(value: &'static Value, known: &mut HashMap<&'static str, Template>) {
-    match value {
-        Value::String(text) if is_template(text) => {
-            if let Ok(template) = Template::parse(NAME, &json_of(text), data::FUNCTIONS) {
-                known.insert(text, template);
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| add_templates(item, known)),
-        Value::Object(fields) => fields.values().for_each(|field| add_templates(field, known)),
-        _ => {}
-    }
-}
 
 /// What rendering did.
 #[derive(Default)]
@@ -98,12 +29,17 @@ pub(crate) struct Report {
     pub(crate) left_empty: bool,
 }
 
+/// What becomes of the strings in an object or a list.
+struct Siblings {
+    parent: Vec<OwnStep>,
+    strings: Vec<Rendered>,
+}
+
 /// What becomes of a string.
 struct Rendered {
-    parent: Rc<str>,
     step: OwnStep,
     place: Place,
-    text: String,
+    text: Rc<str>,
 }
 
 /// A [`Step`] that outlives the document.
@@ -115,7 +51,7 @@ enum OwnStep {
 /// What rendering makes of a document.
 enum Outcome {
     /// Each string by itself, in the order of the document.
-    Strings(Vec<Rendered>, Vec<Warning>),
+    Strings(Vec<Siblings>, Vec<Warning>),
     /// KServe's way: the whole text at once.
     Whole(Value),
 }
@@ -129,7 +65,7 @@ pub(crate) fn render(
 ) -> Result<Report, Error> {
     match outcome(document, seen, scope, service)? {
         Outcome::Strings(rendered, warnings) => {
-            Ok(Report { warnings, left_empty: put_in(document, rendered) })
+            Ok(Report { warnings, left_empty: put_in(document, &rendered) })
         }
         Outcome::Whole(value) => {
             document.value = value;
@@ -144,44 +80,46 @@ fn outcome(
     scope: &data::Scope<'_>,
     service: LayerId,
 ) -> Result<Outcome, Error> {
-    let mut texts = Vec::new();
-    Collect { path: Vec::new(), texts: &mut texts }.walk(&document.value);
+    let Found { sources, texts } = find::templates(&document.value);
     let functions = data::functions();
     let root = scope.root(seen.unwrap_or(&document.value));
-    if texts.iter().any(|text| text.template.is_err())
+    if sources.iter().any(|source| source.template.is_err())
         && let Some(whole) = render_whole(&document.value, &root, &functions)
     {
         return Ok(Outcome::Whole(whole));
     }
     // Go parses everything before it runs anything.
     for text in &texts {
-        if let Err(error) = &text.template
+        if let Err(error) = &sources[text.source].template
             && !document.origin.is_from(&text.pointer(), service)
         {
-            return Err(fix(text, "failed to parse template config", error));
+            return Err(fix(text, &sources, "failed to parse template config", error));
         }
     }
     let mut warnings = Vec::new();
-    let mut rendered = Vec::with_capacity(texts.len());
-    for text in &texts {
-        let in_metadata = text
-            .parent
-            .strip_prefix("/metadata")
-            .is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'/', ..]));
-        match &text.template {
-            Ok(template) => match template.render(&root, &functions, MissingKey::Error) {
-                Ok(json) => rendered.push(Rendered {
-                    parent: Rc::clone(&text.parent),
-                    step: text.step.owned(),
-                    place: text.place,
-                    text: decode(text, &json)?,
-                }),
-                Err(_) if in_metadata => {}
-                Err(error) => return Err(fix(text, "failed to merge config", &error)),
-            },
-            Err(error) if !in_metadata => warnings.push(literal(text, error)),
-            Err(_) => {}
+    let mut rendered = Vec::new();
+    let mut known: Vec<Option<Rc<str>>> = vec![None; sources.len()];
+    for siblings in texts.chunk_by(|a, b| Rc::ptr_eq(&a.parent, &b.parent)) {
+        let in_metadata = siblings[0].parent.first().is_some_and(|step| step.is_field("metadata"));
+        let mut strings = Vec::with_capacity(siblings.len());
+        for text in siblings {
+            let outcome = match (&known[text.source], &sources[text.source].template) {
+                (Some(known), _) => Rc::clone(known),
+                (None, Ok(template)) => match template.render(&root, &functions, MissingKey::Error) {
+                    Ok(json) => Rc::clone(known[text.source].insert(decode(text, &json)?.into())),
+                    Err(_) if in_metadata => continue,
+                    Err(error) => return Err(fix(text, &sources, "failed to merge config", &error)),
+                },
+                (None, Err(_)) if in_metadata => continue,
+                (None, Err(error)) => {
+                    warnings.push(literal(text, error));
+                    continue;
+                }
+            };
+            strings.push(Rendered { step: OwnStep::of(&text.step), place: text.place, text: outcome });
         }
+        let parent = siblings[0].parent.iter().map(OwnStep::of).collect();
+        rendered.push(Siblings { parent, strings });
     }
     Ok(Outcome::Strings(rendered, warnings))
 }
@@ -197,99 +135,29 @@ fn literal(text: &Text<'_>, error: &gotmpl::Error) -> Warning {
     }
 }
 
-/// A walk for the strings that hold templates. Most do not, so where one stands is put into words only when it is found.
-struct Collect<'v, 't> {
-    path: Vec<Step<'v>>,
-    texts: &'t mut Vec<Text<'v>>,
-}
-
-impl<'v> Collect<'v, '_> {
-    fn walk(&mut self, value: &'v Value) {
-        // The pointer of the value, once something is found right in it.
-        let mut here = None;
-        match value {
-            Value::Array(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    self.child(Step::Item(index), item, Place::Item, &mut here);
-                }
-            }
-            Value::Object(fields) => {
-                for (key, field) in fields {
-                    if is_template(key) {
-                        self.found(key, Step::Field(key), Place::Key, &mut here);
-                    }
-                    self.child(Step::Field(key), field, Place::Field, &mut here);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn child(&mut self, step: Step<'v>, value: &'v Value, place: Place, here: &mut Option<Rc<str>>) {
-        match value {
-            Value::String(text) if is_template(text) => self.found(text, step, place, here),
-            Value::Array(_) | Value::Object(_) => {
-                self.path.push(step);
-                self.walk(value);
-                self.path.pop();
-            }
-            _ => {}
-        }
-    }
-
-    fn found(&mut self, text: &'v str, step: Step<'v>, place: Place, here: &mut Option<Rc<str>>) {
-        let parent = here.get_or_insert_with(|| {
-            let mut pointer = String::with_capacity(64);
-            self.path.iter().for_each(|step| step.push_to(&mut pointer));
-            pointer.into()
-        });
-        let template = match KNOWN.get(text) {
-            Some(known) => Ok(Parsed::Known(known)),
-            None => Template::parse(NAME, &json_of(text), data::FUNCTIONS).map(Parsed::Own),
-        };
-        self.texts.push(Text { text, parent: Rc::clone(parent), step, place, template });
-    }
-}
-
-impl Text<'_> {
-    /// JSON pointer of the string.
-    fn pointer(&self) -> String {
-        let mut pointer = self.parent.to_string();
-        self.step.push_to(&mut pointer);
-        pointer
-    }
-}
-
-impl Step<'_> {
-    fn push_to(&self, pointer: &mut String) {
-        match self {
-            Step::Field(key) => push_step(pointer, key),
-            Step::Item(index) => drop(write!(pointer, "/{index}")),
-        }
-    }
-
-    fn owned(&self) -> OwnStep {
-        match self {
+impl OwnStep {
+    fn of(step: &Step<'_>) -> OwnStep {
+        match step {
             Step::Field(key) => OwnStep::Field((*key).to_owned()),
             Step::Item(index) => OwnStep::Item(*index),
         }
     }
+
+    fn borrowed(&self) -> Step<'_> {
+        match self {
+            OwnStep::Field(key) => Step::Field(key),
+            OwnStep::Item(index) => Step::Item(*index),
+        }
+    }
 }
 
-/// The string as JSON, with its quotes.
-fn json_of(text: &str) -> String {
-    let mut json = String::with_capacity(text.len() + 16);
-    go_json::write_string(&mut json, text);
-    json
-}
-
-fn is_template(text: &str) -> bool {
-    // Most texts are a word, for which a search that looks at many bytes at a time only begins.
-    let brace = match text.len() {
-        ..=SHORT_BYTES => text.bytes().position(|byte| byte == b'{'),
-        _ => memchr::memchr(b'{', text.as_bytes()),
-    };
-    brace.is_some_and(|at| text[at..].contains("{{"))
+impl Siblings {
+    /// JSON pointer of what they stand in.
+    fn pointer(&self) -> String {
+        let mut pointer = String::new();
+        self.parent.iter().for_each(|step| step.borrowed().push_to(&mut pointer));
+        pointer
+    }
 }
 
 /// The rendered JSON text of one string, back as a string.
@@ -335,7 +203,7 @@ fn break_out(json: &str, place: &str) -> String {
     "unexpected end of JSON input".to_owned()
 }
 
-fn fix(text: &Text<'_>, what: &str, error: &gotmpl::Error) -> Error {
+fn fix(text: &Text<'_>, sources: &[Source<'_>], what: &str, error: &gotmpl::Error) -> Error {
     let hint = match &error.cause {
         Cause::UnknownField { name, known } => {
             let near = api::shape::nearest(name, known.iter().map(String::as_str));
@@ -346,7 +214,7 @@ fn fix(text: &Text<'_>, what: &str, error: &gotmpl::Error) -> Error {
         }
         Cause::Syntax => Some(format!(
             "write {{{{ `{{{{` }}}} for literal braces, and `…` for strings inside them; the text is {}",
-            json_of(text.text)
+            json_of(sources[text.source].text)
         ))
         .filter(|hint| hint.len() < 200),
         Cause::Other => None,
@@ -359,11 +227,11 @@ fn reason(error: &gotmpl::Error) -> &str {
     error.message.splitn(4, ": ").last().unwrap_or_default()
 }
 
-/// The part at a JSON pointer.
-fn part_mut<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Value> {
-    pointer.split('/').skip(1).try_fold(value, |part, step| match part {
-        Value::Object(fields) => fields.get_mut(&*key_of(step)),
-        Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?),
+/// The part to which those steps lead.
+fn part_mut<'v>(value: &'v mut Value, way: &[OwnStep]) -> Option<&'v mut Value> {
+    way.iter().try_fold(value, |part, step| match (part, step) {
+        (Value::Object(fields), OwnStep::Field(key)) => fields.get_mut(key),
+        (Value::Array(items), OwnStep::Item(index)) => items.get_mut(*index),
         _ => None,
     })
 }
@@ -377,22 +245,21 @@ fn render_whole<'a>(document: &Value, root: &GoValue<'a>, functions: &Functions<
 }
 
 /// Puts the rendered strings in, and takes out the items that are to be left out. Gives whether a field became empty.
-fn put_in(document: &mut Layered, mut rendered: Vec<Rendered>) -> bool {
+fn put_in(document: &mut Layered, rendered: &[Siblings]) -> bool {
     let mut left_empty = false;
     let mut renamed = BTreeSet::new();
-    // From the end, so that the pointers and indexes of what is still to come stay right.
-    for siblings in rendered.chunk_by_mut(|a, b| Rc::ptr_eq(&a.parent, &b.parent)).rev() {
-        let Some(parent) = siblings.first().map(|first| Rc::clone(&first.parent)) else { continue };
-        let Some(container) = part_mut(&mut document.value, &parent) else { continue };
-        for Rendered { step, place, text, .. } in siblings.iter_mut().rev() {
-            let mut text = std::mem::take(text);
+    // From the end, so that the keys and indexes of what is still to come stay right.
+    for siblings in rendered.iter().rev() {
+        let Some(container) = part_mut(&mut document.value, &siblings.parent) else { continue };
+        let mut left_out = Vec::new();
+        for Rendered { step, place, text } in siblings.strings.iter().rev() {
             let is_omitted = text.contains(OMIT);
-            text.retain(|c| c != OMIT);
-            match (place, &*step, &mut *container) {
+            let text = if is_omitted { text.replace(OMIT, "") } else { String::from(&**text) };
+            match (place, step, &mut *container) {
                 (Place::Item, OwnStep::Item(index), Value::Array(items)) => {
                     if is_omitted && text.is_empty() {
                         items.remove(*index);
-                        document.origin.remove_item(&parent, *index);
+                        left_out.push(*index);
                     } else {
                         items[*index] = text.into();
                     }
@@ -405,15 +272,19 @@ fn put_in(document: &mut Layered, mut rendered: Vec<Rendered>) -> bool {
                 }
                 (Place::Key, OwnStep::Field(key), Value::Object(fields)) => {
                     let Some(value) = fields.remove(key) else { continue };
-                    document.origin.rename(&parent, key, &text);
+                    let pointer = siblings.pointer();
+                    document.origin.rename(&pointer, key, &text);
                     // Of two keys that become one Go's decoder keeps what stood last.
                     let is_last = !fields.contains_key(&text) || *key > text;
-                    if renamed.insert((Rc::clone(&parent), text.clone())) && is_last {
+                    if renamed.insert((pointer, text.clone())) && is_last {
                         fields.insert(text, value);
                     }
                 }
                 _ => {}
             }
+        }
+        if !left_out.is_empty() {
+            document.origin.remove_items(&siblings.pointer(), &left_out);
         }
     }
     left_empty

@@ -46,6 +46,41 @@ fn command(merged: &Merged, pod: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_spec_is_read_as_serde_reads_it() {
+    use api::v1alpha2::LLMInferenceServiceSpec as Spec;
+    use serde::Deserialize;
+
+    let everything = json!({
+        "model": model(),
+        "storageInitializer": {"enabled": false},
+        "replicas": 2,
+        "scaling": {"minReplicas": 1, "maxReplicas": 2},
+        "parallelism": {"tensor": 8, "dataRPCPort": 5555},
+        "labels": {"a": "b"},
+        "annotations": null,
+        "template": {"containers": [{"name": "main"}]},
+        "worker": {"containers": []},
+        "kvCacheOffloading": {"cpu": "1Gi"},
+        "rolloutStrategy": {"maxSurge": 1},
+        "router": {"route": {}, "scheduler": {}},
+        "prefill": {"replicas": 3},
+        "tracing": {},
+        "baseRefs": [{"name": "a"}],
+        "unknown": 1,
+    });
+    let presets = presets::all().iter().map(|preset| &preset.document["spec"]);
+    for spec in presets.chain([&everything, &json!({}), &Value::Null, &json!([1])]) {
+        assert_eq!(Spec::read(spec).ok(), Spec::deserialize(spec).ok(), "{spec}");
+    }
+    assert!(Spec::read(&everything).is_ok());
+    for (field, _) in everything.as_object().unwrap().iter().filter(|(field, _)| *field != "unknown") {
+        let mut wrong = everything.clone();
+        wrong[field] = json!("wrong");
+        assert!(Spec::read(&wrong).is_err() && Spec::deserialize(&wrong).is_err(), "{field}");
+    }
+}
+
+#[test]
 fn a_model_alone_gets_an_engine_with_a_plain_command_line() {
     let merged = composed(json!({"model": model()}), &[]);
     assert_eq!(names(&merged), ["kserve-config-llm-template"]);

@@ -13,6 +13,7 @@ pub mod keda;
 pub mod leaderworkerset;
 pub mod monitoring;
 mod objects;
+pub mod pointer;
 pub mod quantity;
 pub mod schema;
 

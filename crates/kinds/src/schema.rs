@@ -76,6 +76,10 @@ pub struct Schema {
     pub description: Option<String>,
     /// Whether it, or anything below it, has a default.
     has_defaults: bool,
+    /// The fields with a default of their own.
+    defaulted: Vec<String>,
+    /// Whether it says of the value itself no more than what type it has, as most do.
+    is_type_alone: bool,
 }
 
 /// JSON types as schemas name them.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use foldhash::fast::RandomState;
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -65,7 +66,7 @@ impl Pattern {
 struct Reader<'a> {
     /// Nodes by what they were read from, so that one which stands in many places is held once: a CRD of workloads says
     /// what a pod is a dozen times.
-    nodes: HashMap<&'a Value, Arc<Schema>>,
+    nodes: HashMap<&'a Value, Arc<Schema>, RandomState>,
     /// Expressions by their text: a schema has a few, thousands of times.
     patterns: HashMap<String, Arc<Pattern>>,
     /// What every quantity and every port says beside `x-kubernetes-int-or-string`.
@@ -150,6 +151,13 @@ impl<'a> Reader<'a> {
         let has_rules = !node.validations.is_empty() || below().any(|child| child.has_rules);
         let has_defaults = node.default.is_some() || below().any(|child| child.has_defaults);
         (node.has_rules, node.has_defaults) = (has_rules, has_defaults);
+        let defaulted = node.properties.iter().filter(|(_, known)| known.default.is_some());
+        node.defaulted = defaulted.map(|(name, _)| name.clone()).collect();
+        node.is_type_alone = node.limits.is_none()
+            && node.allowed.is_empty()
+            && node.format.is_none()
+            && node.pattern.is_none()
+            && node.combinations.as_ref().is_none_or(|combinations| combinations.is_int_or_string);
         node
     }
 

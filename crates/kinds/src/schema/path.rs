@@ -3,16 +3,18 @@
 use std::fmt::Write as _;
 
 /// The way from the document to a value.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Path<'v> {
     /// Where the way begins.
     from: String,
     steps: Vec<Step<'v>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Step<'v> {
     Field(&'v str),
+    /// A key of a map, where it is told from a field.
+    Key(&'v str),
     Item(usize),
 }
 
@@ -26,6 +28,10 @@ impl<'v> Path<'v> {
         self.steps.push(Step::Field(name));
     }
 
+    pub(super) fn push_key(&mut self, key: &'v str) {
+        self.steps.push(Step::Key(key));
+    }
+
     pub(super) fn push_item(&mut self, index: usize) {
         self.steps.push(Step::Item(index));
     }
@@ -34,8 +40,7 @@ impl<'v> Path<'v> {
         self.steps.pop();
     }
 
-    /// `spec.router.gateway.refs[0].name`; empty for the document itself. A kube-apiserver writes keys of maps with a dot
-    /// too.
+    /// `spec.router.gateway.refs[0].name`; empty for the document itself.
     pub(super) fn text(&self) -> String {
         let mut text = self.from.clone();
         for step in &self.steps {
@@ -46,6 +51,7 @@ impl<'v> Path<'v> {
                     }
                     text.push_str(name);
                 }
+                Step::Key(key) => drop(write!(text, "[{key}]")),
                 Step::Item(index) => drop(write!(text, "[{index}]")),
             }
         }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::cel::{Rule, Values, Verdict};
+use super::path::Path;
 use super::{Schema, Violation, ViolationType, printed};
 
 /// A value with rules, and where it stands.
@@ -14,8 +15,14 @@ pub struct RuledValue<'s, 'v> {
     pub value: &'v Value,
     /// `oldSelf`: the value of before, if the document is an update and the value can be told apart.
     pub old: Option<&'v Value>,
+    path: Path<'v>,
+}
+
+impl RuledValue<'_, '_> {
     /// `spec.scaling`; empty for the document itself.
-    pub path: String,
+    pub fn path(&self) -> String {
+        self.path.text()
+    }
 }
 
 /// Evaluates all rules of `schema` on `document`, outer values first. `old` is the document before an update.
@@ -48,7 +55,7 @@ pub fn check_rules<'a>(
                     Verdict::NoBoolean => format!("rule {} does not say true or false", rule.rule),
                     Verdict::Failed(error) => format!(
                         "{}: {error} evaluating rule: {}",
-                        ruled.path,
+                        ruled.path(),
                         rule.message.as_deref().unwrap_or(&rule.rule)
                     ),
                 },
@@ -61,8 +68,8 @@ pub fn check_rules<'a>(
 
 fn violation(rule: &Rule, ruled: &RuledValue<'_, '_>, words: &str) -> Violation {
     let field = match &rule.field_path {
-        Some(below) => format!("{}{below}", ruled.path).trim_start_matches('.').to_owned(),
-        None => ruled.path.clone(),
+        Some(below) => format!("{}{below}", ruled.path()).trim_start_matches('.').to_owned(),
+        None => ruled.path(),
     };
     match rule.reason.as_deref() {
         Some("FieldValueForbidden") => {
@@ -89,7 +96,7 @@ pub fn ruled_values<'s, 'v>(
     old: Option<&'v Value>,
 ) -> Vec<RuledValue<'s, 'v>> {
     let mut ruled = Vec::new();
-    collect(schema, document, old, &mut String::new(), &mut ruled);
+    collect(schema, document, old, &mut Path::default(), &mut ruled);
     ruled
 }
 
@@ -97,7 +104,7 @@ fn collect<'s, 'v>(
     schema: &'s Schema,
     value: &'v Value,
     old: Option<&'v Value>,
-    path: &mut String,
+    path: &mut Path<'v>,
     ruled: &mut Vec<RuledValue<'s, 'v>>,
 ) {
     if !schema.has_rules || value.is_null() {
@@ -109,27 +116,24 @@ fn collect<'s, 'v>(
     match value {
         Value::Object(fields) => {
             for (name, child) in fields {
-                let Some(known) = schema.child(name).filter(|known| known.has_rules) else { continue };
-                let length = path.len();
-                if !schema.properties.contains_key(name) {
-                    path.push_str(&format!("[{name}]"));
-                } else {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.push_str(name);
+                let known = schema.properties.get(name);
+                match known {
+                    Some(_) => path.push_field(name),
+                    // Unlike where schemas are concerned, a kube-apiserver tells keys of maps from fields here.
+                    None => path.push_key(name),
                 }
-                collect(known, child, old.and_then(|old| old.get(name)), path, ruled);
-                path.truncate(length);
+                if let Some(known) = known.or(schema.additional.as_ref()) {
+                    collect(known, child, old.and_then(|old| old.get(name)), path, ruled);
+                }
+                path.pop();
             }
         }
         Value::Array(items) => {
             let Some(known) = schema.items.as_ref().filter(|known| known.has_rules) else { return };
             for (index, item) in items.iter().enumerate() {
-                let length = path.len();
-                path.push_str(&format!("[{index}]"));
+                path.push_item(index);
                 collect(known, item, schema.same_item(old, item), path, ruled);
-                path.truncate(length);
+                path.pop();
             }
         }
         _ => {}

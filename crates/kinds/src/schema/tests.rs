@@ -104,7 +104,7 @@ fn rules_come_with_their_value_and_the_old_item_of_the_same_key() {
         json!({"spec": {"ports": [{"number": 1, "protocol": "TCP"}, {"number": 2, "protocol": "TCP"}]}});
     let ruled = ruled_values(&schema, &new, Some(&old));
     assert_eq!(ruled.len(), 1);
-    assert_eq!(ruled[0].path, "spec.ports[0]");
+    assert_eq!(ruled[0].path(), "spec.ports[0]");
     assert_eq!(ruled[0].old, Some(&old["spec"]["ports"][1]));
 }
 

@@ -66,14 +66,15 @@ impl<'v> Walk<'v> {
             if !schema.int_or_string || value.is_null() {
                 return;
             }
-        } else {
+        } else if !schema.is_type_alone {
             values::check(schema, value, path, &mut self.found);
         }
         match value {
             Value::Object(fields) => self.members(schema, fields, old, is_object),
             Value::Array(items) => {
                 if let Some(known) = &schema.items {
-                    for (index, item) in items.iter().enumerate() {
+                    let to_check = items.iter().enumerate().filter(|(_, item)| !is_right_leaf(known, item));
+                    for (index, item) in to_check {
                         self.path.push_item(index);
                         self.check(known, item, schema.same_item(old, item), false);
                         self.path.pop();
@@ -102,15 +103,21 @@ impl<'v> Walk<'v> {
                 self.is_unsettled |= !schema.takes_all();
                 continue;
             };
+            if is_right_leaf(known, child) {
+                continue;
+            }
             self.path.push_field(name);
             self.check(known, child, old.and_then(|old| old.get(name)), false);
             self.path.pop();
         }
-        if schema.has_defaults && !self.is_unsettled {
-            let mut with_default = schema.properties.iter().filter(|(_, known)| known.default.is_some());
-            self.is_unsettled = with_default.any(|(name, _)| !fields.contains_key(name));
-        }
+        self.is_unsettled |= schema.defaulted.iter().any(|name| !fields.contains_key(name));
     }
+}
+
+/// Whether it is a value without parts of which no more is asked than its type, and that is right. Most values are.
+fn is_right_leaf(schema: &Schema, value: &Value) -> bool {
+    let is_leaf = matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_));
+    is_leaf && schema.is_type_alone && has_type(schema, value)
 }
 
 fn has_type(schema: &Schema, value: &Value) -> bool {
@@ -125,7 +132,9 @@ fn has_type(schema: &Schema, value: &Value) -> bool {
         Some(Kind::Boolean) => value.is_boolean(),
         Some(Kind::Number) => value.is_number(),
         // A float without a fraction is an integer, as in JSON schema.
-        Some(Kind::Integer) => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        Some(Kind::Integer) => {
+            value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
+        }
     }
 }
 
@@ -159,16 +168,20 @@ fn duplicates(schema: &Schema, items: &[Value], path: &Path<'_>, found: &mut Vec
         let default = || schema.items.as_ref()?.properties.get(key)?.default.as_ref();
         item.get(key).or_else(default)
     }
-    let is_same = |a: &Value, b: &Value| match keys {
-        Some(keys) => keys.iter().all(|key| part(schema, a, key) == part(schema, b, key)),
-        None => a == b,
+    // What tells an item from others, side by side for all items.
+    let width = keys.map_or(1, Vec::len);
+    let parts: Vec<Option<&Value>> = match keys {
+        Some(keys) => items.iter().flat_map(|item| keys.iter().map(|key| part(schema, item, key))).collect(),
+        None => items.iter().map(Some).collect(),
     };
+    let parts_of = |index: usize| &parts[index * width..][..width];
     for (index, item) in items.iter().enumerate() {
-        if items[..index].iter().any(|before| is_same(before, item)) {
+        if (0..index).any(|before| parts_of(before) == parts_of(index)) {
             let shown = match keys {
                 Some(keys) => keys
                     .iter()
-                    .filter_map(|key| Some((key.clone(), part(schema, item, key)?.clone())))
+                    .zip(parts_of(index))
+                    .filter_map(|(key, part)| Some((key.clone(), (*part)?.clone())))
                     .collect(),
                 None => item.clone(),
             };
