@@ -46,6 +46,16 @@ fn what_the_older_version_cannot_say_comes_back() {
 }
 
 #[test]
+fn numbers_that_an_annotation_keeps_come_back_to_the_last_digit() {
+    let numbers = json!([5.555555555555555e51, 0.1, 1e-7, 1.7976931348623157e308, u64::MAX, i64::MIN]);
+    let start = object(
+        "v1alpha2",
+        json!({"model": {"uri": "hf://a/b", "confidential": {"enabled": true, "unknown": numbers}}}),
+    );
+    assert_eq!(there_and_back(&start), start);
+}
+
+#[test]
 fn a_change_made_in_the_older_version_counts() {
     let start = object(
         "v1alpha2",
