@@ -43,9 +43,10 @@ pub(super) fn restore(object: &mut Value) {
     let mut kept = read(object);
     let Some(values) = kept.remove(version.as_str()) else { return };
     for (pointer, value) in values.as_object().into_iter().flatten() {
-        match pointer == super::pool::PORTS {
-            true => super::pool::restore_ports(object, value),
-            false => put(object, &by_index(object, pointer), value.clone()),
+        match pointer.as_str() {
+            super::pool::SPEC => super::pool::restore_part(object, value),
+            super::pool::PORTS => super::pool::restore_ports(object, value),
+            _ => put(object, &by_index(object, pointer), value.clone()),
         }
     }
     if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {

@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::kept::keep;
 
-const SPEC: &str = "/spec/router/scheduler/pool/spec";
+/// The pool. It is kept whole where it says only a part, as those of configs may: the older version has no way to leave
+/// something out.
+pub(super) const SPEC: &str = "/spec/router/scheduler/pool/spec";
 /// All ports of a pool, where the older version can only say one.
 pub(super) const PORTS: &str = "/spec/router/scheduler/pool/spec/targetPorts";
 /// The port that a picker has when an older pool does not say.
@@ -61,6 +63,7 @@ pub(super) fn to_new(object: &mut Value, lost: &mut Map<String, Value>) {
 
 pub(super) fn to_old(object: &mut Value, lost: &mut Map<String, Value>) {
     let Some(new) = object.pointer_mut(SPEC) else { return };
+    let part = is_part(new).then(|| new.clone());
     let Some(fields) = new.as_object_mut() else { return };
     let labels =
         fields.get_mut("selector").and_then(|selector| selector.as_object_mut()?.remove("matchLabels"));
@@ -91,8 +94,28 @@ pub(super) fn to_old(object: &mut Value, lost: &mut Map<String, Value>) {
     rest.insert("targetPortNumber".to_owned(), first.unwrap_or_else(|| json!(0)));
     rest.insert("extensionRef".to_owned(), reference);
     *new = Value::Object(rest);
-    if ports.len() != 1 {
+    if let Some(part) = part {
+        keep(lost, SPEC, part);
+    } else if ports.len() != 1 {
         keep(lost, PORTS, Value::Array(ports));
+    }
+}
+
+/// Whether a pool of the newer version leaves out what the older one has to say.
+fn is_part(pool: &Value) -> bool {
+    let lacks = |pointer: &str| pool.pointer(pointer).is_none_or(Value::is_null);
+    lacks("/selector/matchLabels") || lacks("/targetPorts") || lacks("/endpointPickerRef")
+}
+
+/// Puts back the part of a pool that was kept, unless something was changed meanwhile.
+pub(super) fn restore_part(object: &mut Value, part: &Value) {
+    let mut unchanged = json!({"spec": {"router": {"scheduler": {"pool": {"spec": part}}}}});
+    to_old(&mut unchanged, &mut Map::new());
+    to_new(&mut unchanged, &mut Map::new());
+    if let Some(current) = object.pointer_mut(SPEC)
+        && unchanged.pointer(SPEC) == Some(current)
+    {
+        *current = part.clone();
     }
 }
 

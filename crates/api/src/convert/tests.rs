@@ -56,6 +56,27 @@ fn numbers_that_an_annotation_keeps_come_back_to_the_last_digit() {
 }
 
 #[test]
+fn a_part_of_a_pool_stays_a_part_unless_it_is_changed() {
+    let parts = [
+        json!({}),
+        json!({"targetPorts": [{"number": 1}, {"number": 2}]}),
+        json!({"selector": {"matchLabels": {"a": "b"}}}),
+        json!({"selector": {}, "targetPorts": [{"number": 1}]}),
+        json!({"endpointPickerRef": {"name": "e", "failureMode": "FailOpen"}, "unknown": 1}),
+    ];
+    for part in parts {
+        let pool = |part: &Value| json!({"router": {"scheduler": {"pool": {"spec": part}}}});
+        let mut start = object("v1alpha2", pool(&part));
+        start["kind"] = "LLMInferenceServiceConfig".into();
+        assert_eq!(there_and_back(&start), start);
+        let mut older = convert(&start, V1alpha1);
+        older["spec"]["router"]["scheduler"]["pool"]["spec"]["targetPortNumber"] = 9.into();
+        let newer = convert(&older, V1alpha2);
+        assert_eq!(newer["spec"]["router"]["scheduler"]["pool"]["spec"]["targetPorts"][0]["number"], 9);
+    }
+}
+
+#[test]
 fn a_change_made_in_the_older_version_counts() {
     let start = object(
         "v1alpha2",
