@@ -234,6 +234,12 @@ impl Failure {
         Self::new(500, None::<&str>, message)
     }
 
+    /// A 500 for what no request should meet, in a kube-apiserver's form.
+    pub(crate) fn internal_error(message: &str) -> Self {
+        Self::new(500, Some("InternalError"), format!("Internal error occurred: {message}"))
+            .with(json!({"causes": [{"message": message}]}))
+    }
+
     pub(crate) fn expired(message: impl Into<String>) -> Self {
         Self::new(410, Some("Expired"), message)
     }

@@ -176,6 +176,44 @@ async fn a_custom_kind_is_served_at_once_defaulted_and_validated() -> Outcome {
     Ok(())
 }
 
+/// The answers are a kube-apiserver's.
+#[tokio::test]
+async fn a_custom_kind_is_scaled_even_if_it_said_nothing_of_replicas() -> Outcome {
+    let (_server, client) = start(Options::default())?;
+    let mut tea = crd("None")?;
+    tea.spec.versions.truncate(1);
+    tea.spec.versions[0].subresources = Some(serde_json::from_value(json!({
+        "status": {}, "scale": {"specReplicasPath": ".spec.amount", "statusReplicasPath": ".status.amount"},
+    }))?);
+    let mut schema = serde_json::to_value(&tea.spec.versions[0].schema)?;
+    schema["openAPIV3Schema"]["properties"]["spec"]["properties"]["amount"] = json!({"type": "integer"});
+    tea.spec.versions[0].schema = serde_json::from_value(schema)?;
+    Api::all(client.clone()).create(&PostParams::default(), &tea).await?;
+    let api = cups(&client, "v1");
+    api.create(&PostParams::default(), &cup("v1", &json!({"kind": "green"}))?).await?;
+    let refused = |error: kube::Error| match error {
+        kube::Error::Api(status) => Ok((status.code, status.message)),
+        other => Err(other),
+    };
+
+    let absent = api.get_scale("c").await.map(|_| ()).unwrap_err();
+    let said = "Internal error occurred: the spec replicas field \".spec.amount\" does not exist";
+    assert_eq!(refused(absent)?, (500, said.to_owned()));
+    let params = PatchParams::default();
+    let patch = |spec: Value| Patch::Merge(json!({"spec": spec}));
+    let nothing = api.patch_scale("c", &params, &patch(json!({}))).await.map(|_| ()).unwrap_err();
+    assert_eq!(
+        refused(nothing)?,
+        (400, "the spec replicas field \".spec.amount\" cannot be empty".to_owned())
+    );
+
+    let scale = api.patch_scale("c", &params, &patch(json!({"replicas": 3}))).await?;
+    assert_eq!(scale.spec.and_then(|spec| spec.replicas), Some(3));
+    assert_eq!(api.get("c").await?.data["spec"]["amount"], 3);
+    assert_eq!(api.get_scale("c").await?.status.map(|status| status.replicas), Some(0));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_conversion_hook_translates_between_versions() -> Outcome {
     let mut options = Options::default();

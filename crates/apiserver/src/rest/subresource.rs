@@ -14,6 +14,9 @@ use crate::status::{Cause, Failure, Names};
 
 const SCALE: Names<'static> = Names { group: "autoscaling", plural: "scales", kind: "Scale" };
 
+/// The number of replicas that a kube-apiserver shows to a patch of a Scale where there is none.
+const NOT_SET: i64 = i32::MIN as i64;
+
 impl Core {
     pub(crate) async fn subresource(
         &self,
@@ -63,7 +66,12 @@ impl Core {
             self.store.get(&scope.key(name)).ok_or_else(|| Failure::not_found(resource.names(), name))?;
         let value = self.shown(resource, &current);
         if call.method == Method::GET {
-            return Ok(Answer::ok(scale_of(resource, &value)));
+            return match unset_replicas(resource, &value) {
+                Some(path) => Err(Failure::internal_error(&format!(
+                    "the spec replicas field \".{path}\" does not exist"
+                ))),
+                None => Ok(Answer::ok(scale_of(resource, &value))),
+            };
         }
         let options =
             body::options(call, if call.method == Method::PUT { "UpdateOptions" } else { "PatchOptions" })?;
@@ -73,6 +81,12 @@ impl Core {
             let value = self.shown(resource, &current);
             let (scale, entries) = self.wanted_scale(call, scope, name, &value)?;
             let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+            if replicas == NOT_SET {
+                let path = paths(resource).0;
+                return Err(Failure::bad_request(format!(
+                    "the spec replicas field \".{path}\" cannot be empty"
+                )));
+            }
             if replicas < 0 && resource.built_in().is_some() {
                 let cause =
                     Cause::invalid("spec.replicas", &json!(replicas), "must be greater than or equal to 0");
@@ -107,7 +121,10 @@ impl Core {
         name: &str,
         value: &Value,
     ) -> Result<(Value, Option<Value>), Failure> {
-        let before = scale_of(&scope.resource, value);
+        let mut before = scale_of(&scope.resource, value);
+        if unset_replicas(&scope.resource, value).is_some() {
+            before["spec"]["replicas"] = NOT_SET.into();
+        }
         let media = call
             .header("content-type")
             .unwrap_or_default()
@@ -198,6 +215,12 @@ fn paths(resource: &Resource) -> (String, String, Option<String>) {
         },
         Origin::BuiltIn(_) => ("spec.replicas".into(), "status.replicas".into(), None),
     }
+}
+
+/// Where the replicas of a custom resource are, if it does not say them. Those of other kinds have a default.
+fn unset_replicas(resource: &Resource, value: &Value) -> Option<String> {
+    let path = resource.custom().map(|_| paths(resource).0)?;
+    at(value, &path).is_null().then_some(path)
 }
 
 fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
