@@ -108,7 +108,7 @@ pub fn crd(kind: Kind, edition: Edition, conversion: Option<&Value>) -> Value {
                 "name": version.as_str(),
                 "served": true,
                 "storage": version == Version::V1alpha2,
-                "subresources": subresources(kind, version),
+                "subresources": {"status": {}},
                 "additionalPrinterColumns": columns(kind),
                 "schema": {"openAPIV3Schema": schema},
             })
@@ -133,19 +133,6 @@ pub fn crd(kind: Kind, edition: Edition, conversion: Option<&Value>) -> Value {
         crd["spec"]["conversion"] = conversion.clone();
     }
     crd
-}
-
-/// Copies of the main workload can be asked for by `kubectl scale`; KServe's services cannot be scaled so. The status of the
-/// older version does not say how many there are.
-fn subresources(kind: Kind, version: Version) -> Value {
-    let mut subresources = json!({"status": {}});
-    if (kind, version) == (Kind::Service, Version::V1alpha2) {
-        subresources["scale"] = json!({
-            "specReplicasPath": ".spec.replicas",
-            "statusReplicasPath": ".status.workloads.primary.readyReplicas",
-        });
-    }
-    subresources
 }
 
 fn columns(kind: Kind) -> Value {

@@ -210,6 +210,12 @@ async fn a_custom_kind_is_scaled_even_if_it_said_nothing_of_replicas() -> Outcom
     let scale = api.patch_scale("c", &params, &patch(json!({"replicas": 3}))).await?;
     assert_eq!(scale.spec.and_then(|spec| spec.replicas), Some(3));
     assert_eq!(api.get("c").await?.data["spec"]["amount"], 3);
+    for wrong in [json!(-1), json!(2_147_483_648_u64), json!("3"), json!(1.5)] {
+        let patch = Patch::Merge(json!({"spec": {"amount": wrong}}));
+        let error = api.patch("c", &params, &patch).await.map(|_| ()).unwrap_err();
+        let (code, message) = refused(error)?;
+        assert!(code == 422 && message.contains(".spec.amount: Invalid value"), "{message}");
+    }
     assert_eq!(api.get_scale("c").await?.status.map(|status| status.replicas), Some(0));
     Ok(())
 }

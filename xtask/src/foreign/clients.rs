@@ -74,11 +74,6 @@ pub(crate) fn kubectl() -> Result<()> {
     let edited = run(&["get", "llmisvc", "third", "-o", "jsonpath={.spec.model.name}"], None)?;
     ensure!(edited == "acme/edited", "edit left {edited}");
 
-    // A service that says nothing of replicas can be scaled too.
-    run(&["scale", "llmisvc", "third", "--replicas=2"], None)?;
-    let two_ready = "--for=jsonpath={.status.workloads.primary.readyReplicas}=2";
-    run(&["wait", "llmisvc/third", two_ready, "--timeout=30s"], None)?;
-
     let pods = run(&["get", "pods", "-l", &format!("app.kubernetes.io/name={NAME}"), "-o", "name"], None)?;
     let pod = pods.lines().next().context("no pod")?.to_owned();
     ensure!(!run(&["logs", &pod, "-c", "main"], None)?.is_empty(), "no log of {pod}");

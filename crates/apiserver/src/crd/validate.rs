@@ -39,7 +39,7 @@ pub(crate) fn object(
     causes
 }
 
-/// The scale subresource wants a number of replicas that is none below zero.
+/// The scale subresource wants a whole number of replicas that an int32 holds, and none below zero.
 fn scale(custom: &CustomVersion, value: &Value, causes: &mut Vec<Cause>) {
     let Some(scale) = &custom.scale else { return };
     let field = format!(".{}", scale.spec_replicas);
@@ -56,8 +56,20 @@ fn scale(custom: &CustomVersion, value: &Value, causes: &mut Vec<Cause>) {
         }
         at = &at[part];
     }
-    if at.as_i64().is_some_and(|n| n < 0) {
-        causes.push(Cause::invalid(field, at, "should be a non-negative integer"));
+    match at.as_i64() {
+        Some(..0) => causes.push(Cause::invalid(field, at, "should be a non-negative integer")),
+        Some(number) if number > i64::from(i32::MAX) => {
+            causes.push(Cause::invalid(field, at, &format!("should be less than or equal to {}", i32::MAX)));
+        }
+        None if !at.is_null() => {
+            let why = format!(
+                "{field} accessor error: {} is of the type {}, expected int64",
+                at.as_str().map_or_else(|| at.to_string(), str::to_owned),
+                go_type(at)
+            );
+            causes.push(Cause::invalid(field, &json!(0), &why));
+        }
+        _ => {}
     }
 }
 

@@ -81,7 +81,7 @@ impl Core {
             let value = self.shown(resource, &current);
             let (scale, entries) = self.wanted_scale(call, scope, name, &value)?;
             let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
-            if replicas == NOT_SET {
+            if replicas == NOT_SET && resource.custom().is_some() {
                 let path = paths(resource).0;
                 return Err(Failure::bad_request(format!(
                     "the spec replicas field \".{path}\" cannot be empty"
