@@ -275,3 +275,21 @@ where
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape;
+
+    #[test]
+    fn the_fields_that_are_read_apart_are_those_of_the_spec_alone() {
+        let names = |type_: &str| shape::find(type_).unwrap().fields.keys().copied().collect::<Vec<_>>();
+        let workload = names("api.WorkloadSpec");
+        let mut own = names("api.LLMInferenceServiceSpec");
+        own.retain(|name| !workload.contains(name));
+        own.sort_unstable();
+        let mut known = LLMInferenceServiceSpec::OWN_FIELDS;
+        known.sort_unstable();
+        assert_eq!(own, known);
+    }
+}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 /// Index into the layers of a composition, lowest precedence first.
 pub(crate) type LayerId = u16;
 
-/// Which layer each part of a document came from, in the shape of the document. Parts that are alike in several documents
-/// are shared until one of them changes.
+/// Which layer each part of a document came from, in the shape of the document. Copies share their
+/// parts until one of them changes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Node {
     /// This and all below.
@@ -93,6 +93,8 @@ impl Node {
 
     /// The part at `pointer`, if it is known apart.
     fn find(&mut self, pointer: &str) -> Option<&mut Node> {
+        // Parts that are shared are copied on the way, so it has to lead somewhere.
+        let Reached::Part(_) = self.reach(pointer) else { return None };
         pointer.split('/').skip(1).try_fold(self, |node, step| match node {
             Node::From(_) => None,
             Node::Map(_, own) => Arc::make_mut(own).get_mut(&*key_of(step)),
@@ -114,9 +116,10 @@ impl Node {
     /// A key of the object at `pointer` is called otherwise.
     pub(crate) fn rename(&mut self, pointer: &str, from: &str, to: &str) {
         let Some(Node::Map(_, own)) = self.find(pointer) else { return };
-        let own = Arc::make_mut(own);
-        if let Some(node) = own.remove(from) {
-            own.insert(to.to_owned(), node);
+        if own.contains_key(from)
+            && let Some(node) = Arc::make_mut(own).remove(from)
+        {
+            Arc::make_mut(own).insert(to.to_owned(), node);
         }
     }
 
@@ -185,5 +188,28 @@ pub(crate) fn push_step(pointer: &mut String, key: &str) {
         pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
     } else {
         pointer.push_str(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_changes_alone() {
+        let mut below = Node::From(0);
+        below
+            .children()
+            .1
+            .insert("args".to_owned(), Node::List(Arc::new(vec![Node::From(1), Node::From(2)])));
+        let mut above = below.clone();
+        above.remove_items("/args", &[0]);
+        above.set("/name", 3);
+        above.rename("", "name", "title");
+        assert_eq!(
+            (below.layer_at("/args/0"), below.layer_at("/args/1"), below.layer_at("/name")),
+            (1, 2, 0)
+        );
+        assert_eq!((above.layer_at("/args/0"), above.layer_at("/title"), above.layer_at("/name")), (2, 3, 0));
     }
 }

@@ -165,9 +165,9 @@ fn config_text(scheduler: &Value) -> Option<&str> {
     let containers = at(scheduler, "/template/containers")?.as_array()?;
     containers.iter().find_map(|container| {
         let args = container["args"].as_array()?;
-        let at = args.iter().position(|arg| {
+        let flag = args.iter().position(|arg| {
             matches!(arg.as_str(), Some("--config-text" | "-config-text" | "--configText" | "-configText"))
         })?;
-        args.get(at + 1)?.as_str()
+        args.get(flag + 1)?.as_str()
     })
 }

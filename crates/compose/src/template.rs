@@ -98,15 +98,15 @@ fn outcome(
     }
     let mut warnings = Vec::new();
     let mut rendered = Vec::new();
-    let mut known: Vec<Option<Rc<str>>> = vec![None; sources.len()];
+    let mut done: Vec<Option<Rc<str>>> = vec![None; sources.len()];
     for siblings in texts.chunk_by(|a, b| Rc::ptr_eq(&a.parent, &b.parent)) {
         let in_metadata = siblings[0].parent.first().is_some_and(|step| step.is_field("metadata"));
         let mut strings = Vec::with_capacity(siblings.len());
         for text in siblings {
-            let outcome = match (&known[text.source], &sources[text.source].template) {
-                (Some(known), _) => Rc::clone(known),
+            let rendering = match (&done[text.source], &sources[text.source].template) {
+                (Some(done), _) => Rc::clone(done),
                 (None, Ok(template)) => match template.render(&root, &functions, MissingKey::Error) {
-                    Ok(json) => Rc::clone(known[text.source].insert(decode(text, &json)?.into())),
+                    Ok(json) => Rc::clone(done[text.source].insert(decode(text, &json)?.into())),
                     Err(_) if in_metadata => continue,
                     Err(error) => return Err(fix(text, &sources, "failed to merge config", &error)),
                 },
@@ -116,10 +116,12 @@ fn outcome(
                     continue;
                 }
             };
-            strings.push(Rendered { step: OwnStep::of(&text.step), place: text.place, text: outcome });
+            strings.push(Rendered { step: OwnStep::of(&text.step), place: text.place, text: rendering });
         }
-        let parent = siblings[0].parent.iter().map(OwnStep::of).collect();
-        rendered.push(Siblings { parent, strings });
+        if !strings.is_empty() {
+            let parent = siblings[0].parent.iter().map(OwnStep::of).collect();
+            rendered.push(Siblings { parent, strings });
+        }
     }
     Ok(Outcome::Strings(rendered, warnings))
 }

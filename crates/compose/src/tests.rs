@@ -216,6 +216,41 @@ fn jinja_in_an_argument_is_literal_and_warned_of() {
 }
 
 #[test]
+fn a_text_in_several_places_counts_in_each() {
+    let bad = "{{ messages[0] }}";
+    let merged = composed(
+        json!({"model": model(), "template": {"containers": [{"name": "main", "env": [
+            {"name": "A", "value": bad}, {"name": "B", "value": bad},
+        ]}]}}),
+        &[],
+    );
+    let fields: Vec<&str> = merged.warnings.iter().map(|warning| warning.field.as_str()).collect();
+    let value = |index: usize| format!("/spec/template/containers/0/env/{index}/value");
+    assert_eq!(fields, [value(0), value(1)]);
+
+    // What fails in metadata is left as it is, and is an error all the same where it counts.
+    let fails = "{{ .Spec.Nothing }}";
+    let mut facts = facts(json!({"model": model(), "labels": {"x": fails}}), &[]);
+    Arc::make_mut(&mut facts.service)["metadata"]["annotations"] = json!({"x": fails});
+    match compose(&facts) {
+        Err(Error::FixTemplate { field, .. }) => assert_eq!(field.as_deref(), Some("/spec/labels/x")),
+        other => panic!("{:?}", other.err()),
+    }
+
+    let name = "{{ .ObjectMeta.Name }}";
+    let base = config(
+        "base",
+        json!({"labels": {"a": name, name: name}, "template": {"containers": [{
+            "name": "main", "args": [name, "{{ omitEmpty }}", name, "{{ omitEmpty }}"],
+        }]}}),
+    );
+    let merged = composed(json!({"model": model(), "baseRefs": [{"name": "base"}]}), &[base]);
+    let spec = merged.spec_json();
+    assert_eq!(spec["labels"], json!({"a": "chat", "chat": "chat"}));
+    assert_eq!(spec["template"]["containers"][0]["args"], json!(["chat", "chat"]));
+}
+
+#[test]
 fn a_template_that_names_nothing_is_an_error_with_the_nearest_field() {
     let spec = json!({"model": model(), "template": {"containers": [
         {"name": "main", "args": ["{{ .Spec.Parallelizm.Tensor }}"]}]}});

@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn they_lead_where_those_of_serde_json_lead() {
-        let mut value = json!({"a": {"b/c": [1, {"": 2}], "": {"~": 3}}, "": 4, "0": 5});
+        let mut value = json!({"a": {"b/c": [1], "": {"~": 3}}, "": 4, "0": 5, "l": [1, {"": [2]}]});
         let pointers = [
             "",
             "/",
@@ -49,14 +49,23 @@ mod tests {
             "/a/",
             "/a//~0",
             "/a/b~1c/0",
-            "/a/b~1c/1/",
             "/a/b~1c/01",
-            "/a/b~1c/+0",
-            "/a/b~1c/2",
             "/0",
             "a",
             "/a/x",
             "/0/0",
+            "/l/0",
+            "/l/1/",
+            "/l/1//0",
+            "/l/01",
+            "/l/00",
+            "/l/+0",
+            "/l/-0",
+            "/l/-1",
+            "/l/",
+            "/l/2",
+            "/l/x",
+            "/l/99999999999999999999",
         ];
         for pointer in pointers {
             assert_eq!(at(&value, pointer), value.pointer(pointer), "{pointer}");

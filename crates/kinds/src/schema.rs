@@ -78,7 +78,7 @@ pub struct Schema {
     has_defaults: bool,
     /// The fields with a default of their own.
     defaulted: Vec<String>,
-    /// Whether it says of the value itself no more than what type it has, as most do.
+    /// Whether it says of the value itself no more than what type it has, rules and parts apart. Most do.
     is_type_alone: bool,
 }
 

@@ -44,7 +44,7 @@ pub(super) fn restore(object: &mut Value) {
     let Some(values) = kept.remove(version.as_str()) else { return };
     for (pointer, value) in values.as_object().into_iter().flatten() {
         match pointer.as_str() {
-            super::pool::SPEC => super::pool::restore_part(object, value),
+            super::pool::SPEC => super::pool::leave_out(object, value),
             super::pool::PORTS => super::pool::restore_ports(object, value),
             _ => put(object, &by_index(object, pointer), value.clone()),
         }

@@ -4,8 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::kept::keep;
 
-/// The pool. It is kept whole where it says only a part, as those of configs may: the older version has no way to leave
-/// something out.
+/// The pool; of one that leaves something out, what that was.
 pub(super) const SPEC: &str = "/spec/router/scheduler/pool/spec";
 /// All ports of a pool, where the older version can only say one.
 pub(super) const PORTS: &str = "/spec/router/scheduler/pool/spec/targetPorts";
@@ -63,7 +62,7 @@ pub(super) fn to_new(object: &mut Value, lost: &mut Map<String, Value>) {
 
 pub(super) fn to_old(object: &mut Value, lost: &mut Map<String, Value>) {
     let Some(new) = object.pointer_mut(SPEC) else { return };
-    let part = is_part(new).then(|| new.clone());
+    let left_out = left_out(new);
     let Some(fields) = new.as_object_mut() else { return };
     let labels =
         fields.get_mut("selector").and_then(|selector| selector.as_object_mut()?.remove("matchLabels"));
@@ -94,28 +93,46 @@ pub(super) fn to_old(object: &mut Value, lost: &mut Map<String, Value>) {
     rest.insert("targetPortNumber".to_owned(), first.unwrap_or_else(|| json!(0)));
     rest.insert("extensionRef".to_owned(), reference);
     *new = Value::Object(rest);
-    if let Some(part) = part {
-        keep(lost, SPEC, part);
-    } else if ports.len() != 1 {
+    if ports.len() != 1 && !left_out.contains_key("targetPorts") {
         keep(lost, PORTS, Value::Array(ports));
+    }
+    if !left_out.is_empty() {
+        keep(lost, SPEC, Value::Object(left_out));
     }
 }
 
-/// Whether a pool of the newer version leaves out what the older one has to say.
-fn is_part(pool: &Value) -> bool {
-    let lacks = |pointer: &str| pool.pointer(pointer).is_none_or(Value::is_null);
-    lacks("/selector/matchLabels") || lacks("/targetPorts") || lacks("/endpointPickerRef")
+/// What a pool does not say that the older version has to, with what stands in its place, if only `null`. A config may say
+/// a part of a pool; the older version has no way to leave something out.
+fn left_out(pool: &Value) -> Map<String, Value> {
+    made_up()
+        .filter(|(name, _)| match *name {
+            "selector" => pool.pointer("/selector/matchLabels").is_none_or(Value::is_null),
+            name => pool.get(name).is_none_or(Value::is_null),
+        })
+        .map(|(name, _)| (name.to_owned(), pool.get(name).cloned().unwrap_or_default()))
+        .collect()
 }
 
-/// Puts back the part of a pool that was kept, unless something was changed meanwhile.
-pub(super) fn restore_part(object: &mut Value, part: &Value) {
-    let mut unchanged = json!({"spec": {"router": {"scheduler": {"pool": {"spec": part}}}}});
-    to_old(&mut unchanged, &mut Map::new());
-    to_new(&mut unchanged, &mut Map::new());
-    if let Some(current) = object.pointer_mut(SPEC)
-        && unchanged.pointer(SPEC) == Some(current)
-    {
-        *current = part.clone();
+/// What becomes of parts of a pool that are left out, by way of the older version.
+fn made_up() -> impl Iterator<Item = (&'static str, Value)> {
+    [
+        ("selector", json!({"matchLabels": {}})),
+        ("targetPorts", json!([{"number": 0}])),
+        ("endpointPickerRef", json!({"kind": "Service", "port": {"number": PICKER_PORT}})),
+    ]
+    .into_iter()
+}
+
+/// Leaves out again what was left out, unless somebody has said it meanwhile.
+pub(super) fn leave_out(object: &mut Value, left_out: &Value) {
+    let Some(pool) = object.pointer_mut(SPEC).and_then(Value::as_object_mut) else { return };
+    for (name, value) in made_up() {
+        let Some(before) = left_out.get(name).filter(|_| pool.get(name) == Some(&value)) else { continue };
+        if before.is_null() {
+            pool.remove(name);
+        } else {
+            pool.insert(name.to_owned(), before.clone());
+        }
     }
 }
 

@@ -56,23 +56,24 @@ fn numbers_that_an_annotation_keeps_come_back_to_the_last_digit() {
 }
 
 #[test]
-fn a_part_of_a_pool_stays_a_part_unless_it_is_changed() {
+fn what_a_pool_leaves_out_is_left_out_again_unless_it_was_said_meanwhile() {
+    const POOL: &str = "/spec/router/scheduler/pool/spec";
     let parts = [
         json!({}),
-        json!({"targetPorts": [{"number": 1}, {"number": 2}]}),
-        json!({"selector": {"matchLabels": {"a": "b"}}}),
-        json!({"selector": {}, "targetPorts": [{"number": 1}]}),
-        json!({"endpointPickerRef": {"name": "e", "failureMode": "FailOpen"}, "unknown": 1}),
+        json!({"appProtocol": "http", "targetPorts": [{"number": 1}, {"number": 2}]}),
+        json!({"appProtocol": "http", "selector": {"matchLabels": {"a": "b"}}}),
+        json!({"selector": {}, "targetPorts": []}),
+        json!({"endpointPickerRef": {"name": "e", "kind": "Service", "port": {"number": 9}}, "unknown": 1}),
     ];
     for part in parts {
-        let pool = |part: &Value| json!({"router": {"scheduler": {"pool": {"spec": part}}}});
-        let mut start = object("v1alpha2", pool(&part));
+        let mut start = object("v1alpha2", json!({"router": {"scheduler": {"pool": {"spec": part}}}}));
         start["kind"] = "LLMInferenceServiceConfig".into();
         assert_eq!(there_and_back(&start), start);
         let mut older = convert(&start, V1alpha1);
-        older["spec"]["router"]["scheduler"]["pool"]["spec"]["targetPortNumber"] = 9.into();
-        let newer = convert(&older, V1alpha2);
-        assert_eq!(newer["spec"]["router"]["scheduler"]["pool"]["spec"]["targetPorts"][0]["number"], 9);
+        older.pointer_mut(POOL).unwrap()["selector"] = json!({"a": "c"});
+        let mut changed = start.clone();
+        changed.pointer_mut(POOL).unwrap()["selector"] = json!({"matchLabels": {"a": "c"}});
+        assert_eq!(convert(&older, V1alpha2), changed);
     }
 }
 
@@ -200,20 +201,28 @@ fn any_spec() -> impl Strategy<Value = Value> {
         }
         adapter
     });
-    let pool =
-        (prop::collection::vec(1..9i32, 0..3), prop::option::of(Just("http")), prop::option::of(1..9i32))
-            .prop_map(|(ports, protocol, picker)| {
-                let ports: Vec<Value> = ports.into_iter().map(|number| json!({"number": number})).collect();
-                let mut pool = json!({"selector": {"matchLabels": {"a": "b"}}, "targetPorts": ports,
+    let pool = (
+        prop::collection::vec(1..9i32, 0..3),
+        prop::option::of(Just("http")),
+        prop::option::of(1..9i32),
+        0..8u8,
+    )
+        .prop_map(|(ports, protocol, picker, left_out)| {
+            let ports: Vec<Value> = ports.into_iter().map(|number| json!({"number": number})).collect();
+            let mut pool = json!({"selector": {"matchLabels": {"a": "b"}}, "targetPorts": ports,
                 "endpointPickerRef": {"name": "e", "kind": "Other", "failureMode": "FailOpen"}});
-                if let Some(protocol) = protocol {
-                    pool["appProtocol"] = protocol.into();
-                }
-                if let Some(number) = picker {
-                    pool["endpointPickerRef"]["port"] = json!({"number": number});
-                }
-                pool
-            });
+            if let Some(protocol) = protocol {
+                pool["appProtocol"] = protocol.into();
+            }
+            if let Some(number) = picker {
+                pool["endpointPickerRef"]["port"] = json!({"number": number});
+            }
+            let fields = ["selector", "targetPorts", "endpointPickerRef"];
+            for (_, field) in (0..).zip(fields).filter(|(bit, _)| left_out >> bit & 1 == 1) {
+                pool.as_object_mut().and_then(|pool| pool.remove(field));
+            }
+            pool
+        });
     (prop::collection::vec(adapter, 0..4), prop::option::of(pool), any::<bool>(), prop::option::of(0..3i32))
         .prop_map(|(adapters, pool, offloads, replicas)| {
             let mut spec = json!({"model": {"uri": "hf://a/b"}});

@@ -116,15 +116,17 @@ fn collect<'s, 'v>(
     match value {
         Value::Object(fields) => {
             for (name, child) in fields {
-                let known = schema.properties.get(name);
-                match known {
+                let property = schema.properties.get(name);
+                let Some(known) = property.or(schema.additional.as_ref()).filter(|known| known.has_rules)
+                else {
+                    continue;
+                };
+                match property {
                     Some(_) => path.push_field(name),
-                    // Unlike where schemas are concerned, a kube-apiserver tells keys of maps from fields here.
+                    // In what rules say, a kube-apiserver writes keys of maps as `[key]`.
                     None => path.push_key(name),
                 }
-                if let Some(known) = known.or(schema.additional.as_ref()) {
-                    collect(known, child, old.and_then(|old| old.get(name)), path, ruled);
-                }
+                collect(known, child, old.and_then(|old| old.get(name)), path, ruled);
                 path.pop();
             }
         }

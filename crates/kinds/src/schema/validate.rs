@@ -106,6 +106,7 @@ impl<'v> Walk<'v> {
             if is_right_leaf(known, child) {
                 continue;
             }
+            // A kube-apiserver writes keys of maps like fields here.
             self.path.push_field(name);
             self.check(known, child, old.and_then(|old| old.get(name)), false);
             self.path.pop();
@@ -167,6 +168,9 @@ fn duplicates(schema: &Schema, items: &[Value], path: &Path<'_>, found: &mut Vec
     fn part<'v>(schema: &'v Schema, item: &'v Value, key: &str) -> Option<&'v Value> {
         let default = || schema.items.as_ref()?.properties.get(key)?.default.as_ref();
         item.get(key).or_else(default)
+    }
+    if items.len() < 2 {
+        return;
     }
     // What tells an item from others, side by side for all items.
     let width = keys.map_or(1, Vec::len);
