@@ -31,21 +31,15 @@ pub(crate) struct Report {
 
 /// What becomes of the strings in an object or a list.
 struct Siblings {
-    parent: Vec<OwnStep>,
+    parent: Vec<Step<String>>,
     strings: Vec<Rendered>,
 }
 
 /// What becomes of a string.
 struct Rendered {
-    step: OwnStep,
+    step: Step<String>,
     place: Place,
     text: Rc<str>,
-}
-
-/// A [`Step`] that outlives the document.
-enum OwnStep {
-    Field(String),
-    Item(usize),
 }
 
 /// What rendering makes of a document.
@@ -100,7 +94,7 @@ fn outcome(
     let mut rendered = Vec::new();
     let mut done: Vec<Option<Rc<str>>> = vec![None; sources.len()];
     for siblings in texts.chunk_by(|a, b| Rc::ptr_eq(&a.parent, &b.parent)) {
-        let in_metadata = siblings[0].parent.first().is_some_and(|step| step.is_field("metadata"));
+        let in_metadata = matches!(siblings[0].parent.first(), Some(Step::Field("metadata")));
         let mut strings = Vec::with_capacity(siblings.len());
         for text in siblings {
             let rendering = match (&done[text.source], &sources[text.source].template) {
@@ -116,10 +110,10 @@ fn outcome(
                     continue;
                 }
             };
-            strings.push(Rendered { step: OwnStep::of(&text.step), place: text.place, text: rendering });
+            strings.push(Rendered { step: text.step.owned(), place: text.place, text: rendering });
         }
         if !strings.is_empty() {
-            let parent = siblings[0].parent.iter().map(OwnStep::of).collect();
+            let parent = siblings[0].parent.iter().map(|step| step.owned()).collect();
             rendered.push(Siblings { parent, strings });
         }
     }
@@ -134,31 +128,6 @@ fn literal(text: &Text<'_>, error: &gotmpl::Error) -> Warning {
             "is no Go template ({}), so it is taken literally; write {{{{ `{{{{` }}}} for literal braces",
             reason(error)
         ),
-    }
-}
-
-impl OwnStep {
-    fn of(step: &Step<'_>) -> OwnStep {
-        match step {
-            Step::Field(key) => OwnStep::Field((*key).to_owned()),
-            Step::Item(index) => OwnStep::Item(*index),
-        }
-    }
-
-    fn borrowed(&self) -> Step<'_> {
-        match self {
-            OwnStep::Field(key) => Step::Field(key),
-            OwnStep::Item(index) => Step::Item(*index),
-        }
-    }
-}
-
-impl Siblings {
-    /// JSON pointer of what they stand in.
-    fn pointer(&self) -> String {
-        let mut pointer = String::new();
-        self.parent.iter().for_each(|step| step.borrowed().push_to(&mut pointer));
-        pointer
     }
 }
 
@@ -230,10 +199,10 @@ fn reason(error: &gotmpl::Error) -> &str {
 }
 
 /// The part to which those steps lead.
-fn part_mut<'v>(value: &'v mut Value, way: &[OwnStep]) -> Option<&'v mut Value> {
+fn part_mut<'v>(value: &'v mut Value, way: &[Step<String>]) -> Option<&'v mut Value> {
     way.iter().try_fold(value, |part, step| match (part, step) {
-        (Value::Object(fields), OwnStep::Field(key)) => fields.get_mut(key),
-        (Value::Array(items), OwnStep::Item(index)) => items.get_mut(*index),
+        (Value::Object(fields), Step::Field(key)) => fields.get_mut(key),
+        (Value::Array(items), Step::Item(index)) => items.get_mut(*index),
         _ => None,
     })
 }
@@ -258,7 +227,7 @@ fn put_in(document: &mut Layered, rendered: &[Siblings]) -> bool {
             let is_omitted = text.contains(OMIT);
             let text = if is_omitted { text.replace(OMIT, "") } else { String::from(&**text) };
             match (place, step, &mut *container) {
-                (Place::Item, OwnStep::Item(index), Value::Array(items)) => {
+                (Place::Item, Step::Item(index), Value::Array(items)) => {
                     if is_omitted && text.is_empty() {
                         items.remove(*index);
                         left_out.push(*index);
@@ -266,15 +235,15 @@ fn put_in(document: &mut Layered, rendered: &[Siblings]) -> bool {
                         items[*index] = text.into();
                     }
                 }
-                (Place::Field, OwnStep::Field(key), Value::Object(fields)) => {
+                (Place::Field, Step::Field(key), Value::Object(fields)) => {
                     left_empty |= text.is_empty();
                     if let Some(field) = fields.get_mut(key) {
                         *field = text.into();
                     }
                 }
-                (Place::Key, OwnStep::Field(key), Value::Object(fields)) => {
+                (Place::Key, Step::Field(key), Value::Object(fields)) => {
                     let Some(value) = fields.remove(key) else { continue };
-                    let pointer = siblings.pointer();
+                    let pointer = find::pointer(&siblings.parent);
                     document.origin.rename(&pointer, key, &text);
                     // Of two keys that become one Go's decoder keeps what stood last.
                     let is_last = !fields.contains_key(&text) || *key > text;
@@ -286,7 +255,7 @@ fn put_in(document: &mut Layered, rendered: &[Siblings]) -> bool {
             }
         }
         if !left_out.is_empty() {
-            document.origin.remove_items(&siblings.pointer(), &left_out);
+            document.origin.remove_items(&find::pointer(&siblings.parent), &left_out);
         }
     }
     left_empty

@@ -11,6 +11,9 @@ pub(super) const PORTS: &str = "/spec/router/scheduler/pool/spec/targetPorts";
 /// The port that a picker has when an older pool does not say.
 const PICKER_PORT: i64 = 9002;
 
+/// Parts of a pool that the older version has to say, in its own shape.
+const PARTS: [&str; 3] = ["selector", "targetPorts", "endpointPickerRef"];
+
 /// Parts of a reference to a picker that have the same name in both versions.
 const REFERENCE: [&str; 4] = ["group", "kind", "name", "failureMode"];
 
@@ -104,30 +107,24 @@ pub(super) fn to_old(object: &mut Value, lost: &mut Map<String, Value>) {
 /// What a pool does not say that the older version has to, with what stands in its place, if only `null`. A config may say
 /// a part of a pool; the older version has no way to leave something out.
 fn left_out(pool: &Value) -> Map<String, Value> {
-    made_up()
-        .filter(|(name, _)| match *name {
-            "selector" => pool.pointer("/selector/matchLabels").is_none_or(Value::is_null),
-            name => pool.get(name).is_none_or(Value::is_null),
-        })
-        .map(|(name, _)| (name.to_owned(), pool.get(name).cloned().unwrap_or_default()))
-        .collect()
-}
-
-/// What becomes of parts of a pool that are left out, by way of the older version.
-fn made_up() -> impl Iterator<Item = (&'static str, Value)> {
-    [
-        ("selector", json!({"matchLabels": {}})),
-        ("targetPorts", json!([{"number": 0}])),
-        ("endpointPickerRef", json!({"kind": "Service", "port": {"number": PICKER_PORT}})),
-    ]
-    .into_iter()
+    let is_absent = |name: &&str| match *name {
+        "selector" => pool.pointer("/selector/matchLabels").is_none_or(Value::is_null),
+        name => pool.get(name).is_none_or(Value::is_null),
+    };
+    let value = |name: &str| pool.get(name).cloned().unwrap_or_default();
+    PARTS.into_iter().filter(is_absent).map(|name| (name.to_owned(), value(name))).collect()
 }
 
 /// Leaves out again what was left out, unless somebody has said it meanwhile.
 pub(super) fn leave_out(object: &mut Value, left_out: &Value) {
+    // What the two conversions make up where nothing is said.
+    let mut made_up = json!({"spec": {"router": {"scheduler": {"pool": {"spec": {}}}}}});
+    to_old(&mut made_up, &mut Map::new());
+    to_new(&mut made_up, &mut Map::new());
     let Some(pool) = object.pointer_mut(SPEC).and_then(Value::as_object_mut) else { return };
-    for (name, value) in made_up() {
-        let Some(before) = left_out.get(name).filter(|_| pool.get(name) == Some(&value)) else { continue };
+    for name in PARTS {
+        let made_up = made_up.pointer(SPEC).and_then(|pool| pool.get(name));
+        let Some(before) = left_out.get(name).filter(|_| pool.get(name) == made_up) else { continue };
         if before.is_null() {
             pool.remove(name);
         } else {

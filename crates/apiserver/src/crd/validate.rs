@@ -43,15 +43,18 @@ pub(crate) fn object(
 fn scale(custom: &CustomVersion, value: &Value, causes: &mut Vec<Cause>) {
     let Some(scale) = &custom.scale else { return };
     let field = format!(".{}", scale.spec_replicas);
+    let accessor_error = |at: &Value, expected: &str| {
+        let why = format!(
+            "{field} accessor error: {} is of the type {}, expected {expected}",
+            at.as_str().map_or_else(|| at.to_string(), str::to_owned),
+            go_type(at)
+        );
+        Cause::invalid(field.as_str(), &json!(0), &why)
+    };
     let mut at = value;
     for part in scale.spec_replicas.split('.') {
         if !at.is_object() && !at.is_null() {
-            let why = format!(
-                "{field} accessor error: {} is of the type {}, expected map[string]interface{{}}",
-                at.as_str().map_or_else(|| at.to_string(), str::to_owned),
-                go_type(at)
-            );
-            causes.push(Cause::invalid(field, &json!(0), &why));
+            causes.push(accessor_error(at, "map[string]interface{}"));
             return;
         }
         at = &at[part];
@@ -61,14 +64,7 @@ fn scale(custom: &CustomVersion, value: &Value, causes: &mut Vec<Cause>) {
         Some(number) if number > i64::from(i32::MAX) => {
             causes.push(Cause::invalid(field, at, &format!("should be less than or equal to {}", i32::MAX)));
         }
-        None if !at.is_null() => {
-            let why = format!(
-                "{field} accessor error: {} is of the type {}, expected int64",
-                at.as_str().map_or_else(|| at.to_string(), str::to_owned),
-                go_type(at)
-            );
-            causes.push(Cause::invalid(field, &json!(0), &why));
-        }
+        None if !at.is_null() => causes.push(accessor_error(at, "int64")),
         _ => {}
     }
 }

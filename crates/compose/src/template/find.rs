@@ -45,8 +45,8 @@ pub(super) struct Text<'v> {
     /// Index of its source.
     pub(super) source: usize,
     /// The way to what it stands in.
-    pub(super) parent: Rc<[Step<'v>]>,
-    pub(super) step: Step<'v>,
+    pub(super) parent: Rc<[Step<&'v str>]>,
+    pub(super) step: Step<&'v str>,
     pub(super) place: Place,
 }
 
@@ -59,10 +59,10 @@ pub(super) enum Place {
     Key,
 }
 
-/// A step into a document.
+/// A step into a document, whose key is borrowed from it or outlives it.
 #[derive(Clone, Copy)]
-pub(super) enum Step<'v> {
-    Field(&'v str),
+pub(super) enum Step<K> {
+    Field(K),
     Item(usize),
 }
 
@@ -109,7 +109,7 @@ fn add_templates(value: &'static Value, known: &mut ByText<'static, Template>) {
 /// A walk through a document. Most strings hold no template, so the way to one is kept only when it is found.
 #[derive(Default)]
 struct Collect<'v> {
-    path: Vec<Step<'v>>,
+    path: Vec<Step<&'v str>>,
     found: Found<'v>,
     /// The indexes of the sources.
     by_text: ByText<'v, usize>,
@@ -137,7 +137,13 @@ impl<'v> Collect<'v> {
         }
     }
 
-    fn child(&mut self, step: Step<'v>, value: &'v Value, place: Place, here: &mut Option<Rc<[Step<'v>]>>) {
+    fn child(
+        &mut self,
+        step: Step<&'v str>,
+        value: &'v Value,
+        place: Place,
+        here: &mut Option<Rc<[Step<&'v str>]>>,
+    ) {
         match value {
             Value::String(text) if is_template(text) => self.found(text, step, place, here),
             Value::Array(_) | Value::Object(_) => {
@@ -149,7 +155,13 @@ impl<'v> Collect<'v> {
         }
     }
 
-    fn found(&mut self, text: &'v str, step: Step<'v>, place: Place, here: &mut Option<Rc<[Step<'v>]>>) {
+    fn found(
+        &mut self,
+        text: &'v str,
+        step: Step<&'v str>,
+        place: Place,
+        here: &mut Option<Rc<[Step<&'v str>]>>,
+    ) {
         let parent = here.get_or_insert_with(|| self.path.as_slice().into());
         let source = *self.by_text.entry(text).or_insert_with(|| {
             let template = match KNOWN.get(text) {
@@ -166,23 +178,29 @@ impl<'v> Collect<'v> {
 impl Text<'_> {
     /// JSON pointer of the string.
     pub(super) fn pointer(&self) -> String {
-        let mut pointer = String::new();
-        self.parent.iter().chain([&self.step]).for_each(|step| step.push_to(&mut pointer));
-        pointer
+        pointer(self.parent.iter().chain([&self.step]))
     }
 }
 
-impl Step<'_> {
-    pub(super) fn is_field(&self, name: &str) -> bool {
-        matches!(self, Step::Field(field) if *field == name)
-    }
-
-    pub(super) fn push_to(&self, pointer: &mut String) {
+impl Step<&str> {
+    pub(super) fn owned(self) -> Step<String> {
         match self {
-            Step::Field(key) => push_step(pointer, key),
+            Step::Field(key) => Step::Field(key.to_owned()),
+            Step::Item(index) => Step::Item(index),
+        }
+    }
+}
+
+/// The steps as a JSON pointer.
+pub(super) fn pointer<'s, K: AsRef<str> + 's>(steps: impl IntoIterator<Item = &'s Step<K>>) -> String {
+    let mut pointer = String::new();
+    for step in steps {
+        match step {
+            Step::Field(key) => push_step(&mut pointer, key.as_ref()),
             Step::Item(index) => drop(write!(pointer, "/{index}")),
         }
     }
+    pointer
 }
 
 /// The string as JSON, with its quotes.
